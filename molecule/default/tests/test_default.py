@@ -1,0 +1,58 @@
+"""The cluster that ha.yml built, judged by patronictl, etcdctl and psql."""
+
+import json
+
+CA = "/etc/elephant/certificates/ca.crt"
+
+
+def variables(host):
+    return host.ansible.get_variables()
+
+
+def is_database(host):
+    return host.backend.get_hostname().startswith("postgresql")
+
+
+def sql(host, query):
+    """The answer of the local server, asked through its socket as postgres."""
+    return host.check_output("su postgres -c %s", f'psql -Atc "{query}"')
+
+
+def test_patroni_sees_one_leader_and_a_synchronous_standby(host):
+    if not is_database(host):
+        return
+    members = json.loads(host.check_output("patronictl -c /etc/patroni/config.yml list --format json"))
+    assert sorted(member["Role"] for member in members) == ["Leader", "Sync Standby"], members
+    assert {member["State"] for member in members} == {"running", "streaming"}, members
+
+
+def test_every_etcd_member_is_healthy(host):
+    if is_database(host):
+        return
+    leaf = "/etc/elephant/certificates/etcd-root"
+    address = variables(host)["cluster_address"]
+    identity = f"--cacert={CA} --cert={leaf}.crt --key={leaf}.key"
+    answer = host.check_output(f"etcdctl --endpoints=https://{address}:2379 {identity} --write-out=json endpoint health --cluster")
+    assert [member["health"] for member in json.loads(answer)] == [True, True, True]
+
+
+def test_no_connection_between_members_is_unencrypted(host):
+    if not is_database(host) or sql(host, "select pg_is_in_recovery()") == "t":
+        return
+    streams = sql(host, "select r.sync_state, s.ssl, s.version, s.client_dn from pg_stat_replication r join pg_stat_ssl s using (pid)")
+    assert streams.split("|")[:3] == ["sync", "t", "TLSv1.3"], streams
+    assert "replicator" in streams
+
+
+def test_nothing_listens_on_every_address_but_ssh(host):
+    # By address: 127.0.0.11 is Docker's resolver, 22 is SSH.
+    listening = {row.split()[3] for row in host.check_output("ss -Hltn").splitlines()}
+    open_to_all = {it for it in listening if it.startswith(("0.0.0.0:", "[::]:", "*:")) and not it.endswith(":22")}
+    assert not open_to_all
+
+
+def test_no_trust_line_lets_anybody_in(host):
+    if not is_database(host):
+        return
+    methods = sql(host, "select distinct auth_method from pg_hba_file_rules").split()
+    assert set(methods) <= {"peer", "cert", "scram-sha-256", "reject"}, methods
