@@ -1,0 +1,152 @@
+"""A role's preflight, run in this process: milliseconds a row, nothing but variables needed.
+
+A test takes the fixture and asks it for the sentence that a person would read:
+
+    def test_even_count(refusal):
+        assert "odd" in refusal("etcd", {"etcd_members": [...]})
+"""
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.loader import init_plugin_loader
+from ansible.template import Templar, trust_as_template
+
+ROOT = Path(__file__).parents[2]
+ROLES = ROOT / "roles"
+Task = dict[str, Any]
+
+# What Ansible itself would set, with the values that a plain run on one host has. A test may override each.
+MAGIC: dict[str, Any] = {
+    "ansible_check_mode": False,
+    "ansible_diff_mode": False,
+    "ansible_facts": {},
+    "ansible_version": {"full": "2.19.14", "major": 2, "minor": 19},
+    "inventory_hostname": "node-1",
+    "inventory_hostname_short": "node-1",
+    "groups": {"all": ["node-1"]},
+    "omit": None,
+}
+# Keywords that change what is said or when, not whether the variables are right.
+IGNORED = {"name", "tags", "register", "run_once", "no_log", "become", "changed_when", "check_mode", "delegate_to", "loop_control"}
+
+
+@cache
+def _loader() -> DataLoader:
+    init_plugin_loader([str(ROOT / ".collections")])
+    return DataLoader()
+
+
+def _yaml(path: Path) -> Any:
+    return _loader().load_from_file(str(path), trusted_as_template=True) if path.exists() else None
+
+
+def _trusted(value: Any) -> Any:
+    """Variables of a test are templates wherever an inventory's would be."""
+    if isinstance(value, str):
+        return trust_as_template(value)
+    if isinstance(value, dict):
+        return {key: _trusted(item) for key, item in value.items()}
+    return [_trusted(item) for item in value] if isinstance(value, list) else value
+
+
+class Refused(Exception):
+    """The sentence with which a preflight refuses."""
+
+
+def _templar(variables: dict[str, Any]) -> Templar:
+    return Templar(loader=_loader(), variables=variables)
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _holds(conditions: Any, variables: dict[str, Any]) -> bool:
+    templar = _templar(variables)
+    return all(templar.evaluate_conditional(it) for it in _listed(conditions))
+
+
+def _rounds(task: Task, variables: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The variables of each turn of a task's loop, or of its only turn."""
+    variables = variables | _trusted(task.get("vars", {}))
+    if "loop" not in task:
+        yield variables
+        return
+    loop_var = task.get("loop_control", {}).get("loop_var", "item")
+    for item in _templar(variables).template(task["loop"]):
+        yield variables | {loop_var: item}
+
+
+def _act(action: str, arguments: dict[str, Any], role: Path, variables: dict[str, Any]) -> dict[str, Any]:
+    """Do one task; answer the facts that it set."""
+    templar = _templar(variables)
+    match action:
+        case "assert":
+            if not _holds(arguments["that"], variables):
+                message = templar.template(arguments.get("fail_msg", arguments.get("msg", "Assertion failed")))
+                raise Refused("\n".join(_listed(message)))
+        case "fail":
+            raise Refused(templar.template(arguments.get("msg", "Failed as requested from task")))
+        case "set_fact":
+            return dict(templar.template(arguments))
+        case "debug":
+            templar.template(arguments)
+        case "import_tasks" | "include_tasks":
+            name = templar.template(arguments.get("file", arguments.get("_raw")))
+            return _run(_yaml(role / "tasks" / name), role, variables)
+        case _:
+            raise TypeError(f"{role.name}: preflight judges variables and nothing else, but has a task {action}")
+    return {}
+
+
+def _run(tasks: list[Task], role: Path, variables: dict[str, Any]) -> dict[str, Any]:
+    facts: dict[str, Any] = {}
+    for task in tasks or []:
+        for turn in _rounds(task, variables | facts):
+            if not _holds(task.get("when", []), turn):
+                continue
+            if "block" in task:
+                facts |= _run(task["block"], role, turn)
+                continue
+            (action,) = set(task) - IGNORED - {"when", "vars", "loop"}
+            given = task[action]
+            facts |= _act(action.removeprefix("ansible.builtin."), given if isinstance(given, dict) else {"_raw": given}, role, turn)
+    return facts
+
+
+def _validate(role: Path, variables: dict[str, Any]) -> None:
+    """What Ansible does with argument_specs before the first task of the role."""
+    spec = _yaml(role / "meta/argument_specs.yml")["argument_specs"]["preflight"].get("options", {})
+    given = _templar(variables).template({name: variables[name] for name in spec if name in variables})
+    errors = ArgumentSpecValidator(spec).validate(given, validate_role_argument_spec=True).error_messages
+    if errors:
+        raise Refused("\n".join(errors))
+
+
+def run_preflight(role: str, variables: dict[str, Any]) -> str | None:
+    """Judge `variables` as `include_role: {name: <role>, tasks_from: preflight}` would; answer the refusal, or None.
+
+    Precedence is Ansible's: the role's defaults, then `variables`, then the role's vars. Tasks other than assert, fail, set_fact, debug and
+    including another file raise TypeError: preflight must not need a host.
+    """
+    path = ROLES / role
+    merged = MAGIC | {"role_path": str(path), "role_name": role}
+    merged |= (_yaml(path / "defaults/main.yml") or {}) | _trusted(variables) | (_yaml(path / "vars/main.yml") or {})
+    try:
+        _validate(path, merged)
+        _run(_yaml(path / "tasks/preflight.yml"), path, merged)
+    except Refused as refused:
+        return str(refused)
+    return None
+
+
+@pytest.fixture(name="refusal", scope="session")
+def refusal_fixture() -> Callable[[str, dict[str, Any]], str | None]:
+    """`refusal(role, variables)`: the sentence with which the role's preflight refuses, or None."""
+    return run_preflight
