@@ -1,0 +1,33 @@
+# What a person types. `make` alone prints the targets; local/README.md tells what each one does to this machine.
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+CLUSTER ?= local
+export CLUSTER
+
+scenarios := $(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml))
+verbs := up down status psql ssh env check lint test test-all bench image
+
+.PHONY: help $(verbs) $(scenarios:%=molecule-%)
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@printf '  make %-20s run the scenario %s\n' $(foreach name,$(scenarios),molecule-$(name) molecule/$(name))
+
+up: ## a highly available PostgreSQL cluster on this machine, from nothing
+down: ## remove all that `make up` made, and nothing else
+status: ## members, roles, lag, etcd and certificates (CLUSTER=name for one on Vultr)
+psql: ## a session on the leader (CLUSTER=name for one on Vultr)
+ssh: ## a shell on a node: make ssh NODE=local-etcd-1 (CLUSTER=name for one on Vultr)
+env: ## what points a shell at the cluster on this machine: eval "$$(make env)"
+check: ## lint and every fast test
+lint: ## only the linters
+test: ## check, a scenario for each role, the whole cluster, and the whole path that a person walks
+test-all: ## the same with every scenario
+bench: ## the figures that the documents quote
+image: ## the container image that stands for a host
+
+$(verbs):
+	@sh local/bootstrap $@
+
+$(scenarios:%=molecule-%):
+	@sh local/bootstrap molecule $(@:molecule-%=%)
