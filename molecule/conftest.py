@@ -1,0 +1,49 @@
+"""What the tests of every scenario may use: converge again, and know exactly what that changed."""
+
+import os
+import re
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the scenario's converge playbook."""
+
+    status: int
+    output: str
+
+    @property
+    def changed(self) -> set[tuple[str, str]]:
+        """(host, task) for each task and handler that reported a change; the task without its role."""
+        task, found = "", set()
+        for line in self.output.splitlines():
+            if match := re.match(r"(?:TASK|RUNNING HANDLER) \[(?:[\w.]+ : )?(.+)\]", line):
+                task = match[1]
+            elif match := re.match(r"changed: \[([^\] ]+)", line):
+                found.add((match[1], task))
+        return found
+
+
+@pytest.fixture(scope="session")
+def converge() -> Callable[..., Run]:
+    """`converge("--extra-vars", "x=1")` runs the scenario's playbook with these arguments; it answers, and judges nothing."""
+
+    def run(*arguments: str) -> Run:
+        scenario = Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"])
+        own = scenario / "converge.yml"
+        playbook = own if own.exists() else scenario.parent / "shared/converge.yml"
+        done = subprocess.run(
+            ["ansible-playbook", "--diff", "--inventory", scenario / "inventory/hosts.yml", playbook, *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=os.environ["MOLECULE_PROJECT_DIRECTORY"],
+        )
+        return Run(done.returncode, done.stdout + done.stderr)
+
+    return run
