@@ -43,6 +43,7 @@ def converge() -> Callable[..., Run]:
             text=True,
             check=False,
             cwd=os.environ["MOLECULE_PROJECT_DIRECTORY"],
+            env=os.environ | {"ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"},
         )
         return Run(done.returncode, done.stdout + done.stderr)
 

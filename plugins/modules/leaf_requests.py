@@ -192,8 +192,8 @@ def judge(module: AnsibleModule, wanted: list[pki.Leaf], directory: Path) -> tup
     return due, days
 
 
-def repair(module: AnsibleModule, wanted: list[pki.Leaf], directory: Path) -> bool:
-    """Owner and mode of the folder and of the files in it."""
+def repair(module: AnsibleModule, wanted: list[pki.Leaf], directory: Path) -> list[str]:
+    """Put owner and mode of the folder and of the files in it right; answer a line for each that was not."""
     files = [
         (directory.parent, "root", "root", "0755"),
         (directory, "root", "root", "0755"),
@@ -204,12 +204,13 @@ def repair(module: AnsibleModule, wanted: list[pki.Leaf], directory: Path) -> bo
             (directory / f"{leaf.name}.key", leaf.owner, leaf.group, "0600"),
             (directory / f"{leaf.name}.crt", leaf.owner, leaf.group, "0644"),
         ]
-    changed = False
+    repaired = []
     for path, owner, group, mode in files:
         if path.exists():
             attributes = module.load_file_common_arguments({"path": str(path), "owner": owner, "group": group, "mode": mode})
-            changed = module.set_fs_attributes_if_different(attributes, changed)
-    return changed
+            if module.set_fs_attributes_if_different(attributes, changed=False):
+                repaired.append(f"{path} belongs to {owner}:{group}, mode {mode}\n")
+    return repaired
 
 
 def ask(leaf: pki.Leaf, directory: Path) -> str:
@@ -252,8 +253,9 @@ def main() -> None:
             requests = {leaf.name: ask(leaf, directory) for leaf in wanted if leaf.name in due and not leaf.supplied}
     except pki.LeafError as error:
         module.fail_json(msg=str(error))
-    diff = {"diff": {"before": "", "after": told(due)}} if due else {}
-    module.exit_json(changed=bool(due) or repaired, due=due, requests=requests, days_left=days, **diff)
+    after = told(due) + "".join(repaired)
+    diff = {"diff": {"before": "", "after": after}} if after else {}
+    module.exit_json(changed=bool(after), due=due, requests=requests, days_left=days, **diff)
 
 
 def told(due: dict[str, str]) -> str:
