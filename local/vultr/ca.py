@@ -1,7 +1,7 @@
 """The private CA: made once, used by the proxy for api.vultr.com and by us for the object storage's host names.
 
-The files are named and laid out as mitmproxy expects them, so that one CA serves both. Name constraints keep it harmless: it can vouch for Vultr's
-own names and for nothing else, wherever its certificate ends up being trusted.
+The files are named and laid out as mitmproxy expects them, so that one CA serves both. Name constraints keep it harmless: it can
+vouch for Vultr's own names and for nothing else, wherever its certificate ends up being trusted.
 """
 
 from __future__ import annotations

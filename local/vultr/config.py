@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from pathlib import Path
 
 API_HOST = "api.vultr.com"
 DEFAULT_PORT = 18080
+DEFAULT_IMAGE = "elephant-node:13"
+# One of the ranges that are kept for documentation: no real machine has these addresses.
+DEFAULT_PUBLIC = "203.0.113.0/24"
 
 
 class ConfigError(Exception):
@@ -24,9 +27,9 @@ class Config:
     cluster: str
     state: Path
     port: int = DEFAULT_PORT
-    image: str = "elephant-node:13"
+    image: str = DEFAULT_IMAGE
     versitygw: Path = Path("/usr/local/bin/versitygw")
-    public_network: IPv4Network = IPv4Network("203.0.113.0/24")
+    public_network: IPv4Network = field(default_factory=lambda: IPv4Network(DEFAULT_PUBLIC))
     vpc2: str = "gone"
 
     @property
@@ -44,9 +47,9 @@ class Config:
             cluster=cluster,
             state=Path(state).expanduser().absolute() if state else home.absolute() / cluster / "vultr",
             port=_port(env.get("ELEPHANT_VULTR_PORT") or str(DEFAULT_PORT)),
-            image=env.get("ELEPHANT_IMAGE") or "elephant-node:13",
+            image=env.get("ELEPHANT_IMAGE") or DEFAULT_IMAGE,
             versitygw=_versitygw(env),
-            public_network=_network(env.get("ELEPHANT_PUBLIC_NETWORK") or "203.0.113.0/24"),
+            public_network=_network(env.get("ELEPHANT_PUBLIC_NETWORK") or DEFAULT_PUBLIC),
             vpc2=_vpc2(env.get("VULTR_VPC2") or "gone"),
         )
 
@@ -75,5 +78,6 @@ def _network(text: str) -> IPv4Network:
 
 def _versitygw(env: Mapping[str, str]) -> Path:
     """Named, or on PATH, or where the toolchain puts it; whether it exists is judged when it is needed."""
+    cache = env.get("ELEPHANT_CACHE") or f"{env.get('XDG_CACHE_HOME') or '~/.cache'}/elephant"
     named = env.get("ELEPHANT_VERSITYGW") or shutil.which("versitygw", path=env.get("PATH"))
-    return Path(named or "~/.cache/elephant/bin/versitygw").expanduser().absolute()
+    return Path(named or f"{cache}/bin/versitygw").expanduser().absolute()
