@@ -20,6 +20,7 @@ import json
 import os
 import re
 import secrets
+import shlex
 import stat
 import sys
 import tempfile
@@ -28,7 +29,6 @@ from pathlib import Path
 
 HEADER = {"magic": "OpenTofu-External-Key-Provider", "version": 1}
 KEY_BYTES = 32
-STATE = Path("terraform.tfstate")
 MANUAL = "Put the right one back; docs/state.md tells how, and how to go on without it."
 
 
@@ -58,8 +58,21 @@ def lock_of_metadata(metadata: dict) -> Lock:
         raise Refusal("This state was not encrypted by Elephant: its metadata names no cluster.") from None
 
 
+def state_file() -> Path:
+    """The state that this command is about: the default one, or what -state says on tofu's command line or in TF_CLI_ARGS*."""
+    words: list[str] = []
+    with contextlib.suppress(OSError):  # there is no /proc outside of Linux
+        words += Path(f"/proc/{os.getppid()}/cmdline").read_text(encoding="utf-8", errors="replace").split("\0")
+    for name in sorted(os.environ):
+        if re.match(r"TF_CLI_ARGS($|_)", name):
+            words += shlex.split(os.environ[name])
+    named = (re.fullmatch(r"--?state(?:=(.+))?", word) for word in words)
+    files = [match[1] or following for match, following in zip(named, [*words[1:], ""], strict=True) if match]
+    return Path(next(filter(None, files), "terraform.tfstate"))
+
+
 def lock_of_state(path: Path) -> Lock | None:
-    """The lock on the state in the working directory; None when there is no state or it is not encrypted (then tofu itself refuses it)."""
+    """The lock on a state; None when there is no state or it is not encrypted (then tofu itself refuses it)."""
     try:
         state = json.loads(path.read_text(encoding="utf-8"))
         metadata = next(iter(state["meta"].values()))
@@ -149,7 +162,7 @@ def key_for(lock: Lock | None, variable: str) -> tuple[bytes, Lock]:
 
 def answer(request: dict | None, variable: str) -> dict:
     """What OpenTofu is to be told for one request."""
-    here = lock_of_state(STATE)
+    here = lock_of_state(state_file())
     if request is None:
         key, lock = key_for(here, variable)
     else:

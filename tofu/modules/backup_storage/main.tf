@@ -35,8 +35,9 @@ data "vultr_object_storage_cluster" "each" {
   }
 }
 
+# A remark on a guarded resource's first line is there because tofu prints that line when it refuses.
 # A subscription of its own: Vultr's keys open everything in a subscription.
-resource "vultr_object_storage" "this" {
+resource "vultr_object_storage" "this" { # guarded by protect_backup_storage
   count = var.enabled ? 1 : 0
 
   cluster_id = local.open[0].id
@@ -51,7 +52,7 @@ resource "vultr_object_storage" "this" {
   }
 }
 
-resource "vultr_object_storage_bucket" "this" {
+resource "vultr_object_storage_bucket" "this" { # guarded by protect_backup_storage
   count = var.enabled ? 1 : 0
 
   # Buckets of all of a cluster's customers share one name space.

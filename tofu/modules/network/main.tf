@@ -1,5 +1,5 @@
 # The network in which the nodes talk to each other. Vultr gives each node an address in it.
-resource "vultr_vpc" "this" {
+resource "vultr_vpc" "this" { # guarded by protect_nodes
   description    = var.name
   region         = var.region
   v4_subnet      = split("/", var.vpc_subnet)[0]
@@ -12,7 +12,7 @@ resource "vultr_vpc" "this" {
 }
 
 # Vultr's firewall guards the public side only, the private side is the hosts' own business.
-resource "vultr_firewall_group" "this" {
+resource "vultr_firewall_group" "this" { # guarded by protect_nodes
   description = var.name
 
   lifecycle {

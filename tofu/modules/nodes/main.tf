@@ -43,14 +43,14 @@ resource "vultr_ssh_key" "each" {
   ssh_key = each.value[0]
 }
 
-resource "vultr_instance" "each" {
+resource "vultr_instance" "each" { # guarded by protect_nodes
   for_each = var.nodes
 
   firewall_group_id = var.firewall_group_id
   hostname          = each.key
   label             = each.key
   os_id             = tonumber(data.vultr_os.this.id)
-  plan              = data.vultr_plan.each[each.value.plan].id
+  plan              = each.value.plan
   region            = var.region
   ssh_key_ids       = [for key in vultr_ssh_key.each : key.id]
   tags              = ["cluster=${var.cluster_name}", "role=${each.value.role}"]

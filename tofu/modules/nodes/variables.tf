@@ -64,11 +64,6 @@ variable "ssh_public_keys" {
   nullable    = false
 
   validation {
-    condition     = length(var.ssh_public_keys) > 0
-    error_message = "No SSH public key was given in ssh_public_keys and none was found in ~/.ssh/*.pub, so nobody could log in to the nodes. Make one with: ssh-keygen -t ed25519"
-  }
-
-  validation {
     condition = alltrue([
       for key in var.ssh_public_keys : can(regex("^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)|sk-(ssh-ed25519|ecdsa-sha2-nistp256)@openssh\\.com) [A-Za-z0-9+/]+=*( [^\n]*)?$", trimspace(key)))
     ])
