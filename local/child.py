@@ -25,10 +25,19 @@ def run(
     Raises Refusal with `failed` when the program does not exit with 0, after the tail of its log was shown.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("w", errors="replace") as file, subprocess.Popen(
-        [str(word) for word in words], cwd=cwd, env=dict(env), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        errors="replace",
-    ) as process:
+    with (
+        log.open("w", errors="replace") as file,
+        subprocess.Popen(
+            [str(word) for word in words],
+            cwd=cwd,
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        ) as process,
+    ):
         assert process.stdout is not None
         try:
             for line in process.stdout:
@@ -49,7 +58,9 @@ def run(
 def answer(words: Words, env: Mapping[str, str] | None = None, cwd: Path = CHECKOUT) -> str | None:
     """What a program prints, or None when it is missing or fails."""
     try:
-        ended = subprocess.run([str(word) for word in words], cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
+        ended = subprocess.run(
+            [str(word) for word in words], cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True
+        )
     except (OSError, subprocess.CalledProcessError):
         return None
     return ended.stdout

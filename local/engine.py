@@ -55,13 +55,15 @@ def _start() -> None:
     while not answers():
         if time.monotonic() > deadline:
             say(tail(log))
-            raise Refusal(f"The Docker engine was started and did not answer within {_PATIENCE:.0f} s; look at {log} or `journalctl -u docker`.")
+            raise Refusal(
+                f"The Docker engine was started and did not answer within {_PATIENCE:.0f} s; look at {log} or `journalctl -u docker`."
+            )
         time.sleep(0.3)
 
 
 def _why(error: Exception) -> str:
     if "Permission" in str(error):
-        return "The Docker engine is there, but this user may not talk to it: run make as root, or `sudo usermod -aG docker $USER` and log in again."
+        return "A Docker engine is there, but this user may not talk to it: run make as root, or sudo usermod -aG docker $USER and log in again."
     if shutil.which("dockerd") and os.geteuid() != 0:
         return "The Docker engine is installed but does not run: start it with `sudo systemctl start docker`, then run make again."
-    return "No Docker engine answers: install it as root with `apt-get install docker.io` (make does that itself when it is run as root), or set DOCKER_HOST."
+    return "No Docker engine answers: apt-get install docker.io as root (make does that itself when root runs it), or set DOCKER_HOST."

@@ -46,7 +46,10 @@ def provide(engine: docker.DockerClient) -> None:
     if is_current(engine):
         return
     parts = recipe()
-    say(f"To be built: the image of a host, {TAG} (Debian {parts['suite']}, {len(parts['installed'])} packages and the archives of {len(parts['archived'])} more)")
+    say(
+        f"To be built: the image of a host, {TAG} (Debian {parts['suite']}, {len(parts['installed'])} packages, "
+        f"and the archives of {len(parts['archived'])} more)"
+    )
     with stage(f"building the image {TAG}"):
         _build(engine, parts)
 

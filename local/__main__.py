@@ -1,0 +1,73 @@
+"""The console behind make: python -m local VERB."""
+
+import os
+import sys
+
+from local import environment
+from local.paths import CHECKOUT, chosen
+from local.say import Refusal, say
+
+
+def main(verb: str, *words: str) -> int:
+    """Carry out a verb; returns the exit code. Modules are imported when their verb is known, so that the short ones answer at once."""
+    if verb not in ("status", "psql", "ssh") or chosen().is_local:
+        environment.forget_the_real_vultr()
+    from local import machine
+
+    machine.refuse_a_world_writable_checkout(CHECKOUT)
+    if verb in ("status", "psql", "ssh", "env"):
+        from local import reach
+
+        if verb == "ssh":
+            reach.ssh(chosen(), os.environ.get("NODE"))
+        else:
+            getattr(reach, verb)(chosen())
+        return 0
+    if verb == "up":
+        from local.up import up
+
+        up(chosen(local_only=True))
+        return 0
+    if verb == "down":
+        from local.down import down
+
+        down(chosen())
+        return 0
+    if verb == "image":
+        from local import engine, host_image
+
+        host_image.provide(engine.provide())
+        return 0
+    if verb == "bench":
+        from local.bench import bench
+
+        bench()
+        return 0
+    return _suite(verb, *words)
+
+
+def _suite(verb: str, *words: str) -> int:
+    from local import suite
+
+    suite.provide(containers=verb not in ("lint", "check"))
+    steps = {
+        "lint": suite.lint,
+        "check": suite.check,
+        "test": lambda: suite.test(suite.quick_scenarios()),
+        "test-all": lambda: suite.test(suite.scenarios()),
+        "molecule": lambda: [suite.scenario(name) for name in words],
+    }
+    if verb not in steps:
+        raise Refusal(f"There is no `{verb}`; make alone prints what there is.")
+    return suite.carry_out(steps[verb]())
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(*(sys.argv[1:] or ["help"])))
+    except Refusal as refusal:
+        say(str(refusal))
+        sys.exit(1)
+    except KeyboardInterrupt:
+        say("Interrupted. Run the same command again to go on, or make down to remove what was made.")
+        sys.exit(130)
