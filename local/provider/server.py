@@ -6,11 +6,14 @@ import threading
 from typing import Any
 
 import grpc
+import msgpack
 import tf.provider
 import tf.runner
+import tf.utils
 from tf.gen import tfplugin_pb2 as pb
 from tf.iface import DataSource, Provider, Resource
 from tf.schema import Schema
+from tf.types import Unknown
 from tf.utils import Diagnostics, _to_attribute_path, read_dynamic_value, to_dynamic_value
 
 from local.provider import ADDRESS, VERSION, data_sources, planner, resources, schema
@@ -125,9 +128,17 @@ class _Shutdown(tf.runner._ShutdownInterceptor):
         return super().intercept_service(continuation, details)
 
 
+def _extension(code: int, data: bytes) -> Any:
+    """An unknown value of the wire. The framework knows code 0 only; 12 is one of which tofu knows something, say that it is not null."""
+    return Unknown if code in (0, 12) else msgpack.ExtType(code, data)
+
+
 def serve() -> None:
     """Serve until tofu says that it is done. An interrupt from the keyboard is tofu's to pass on."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    tf.utils._msgpack_ext_hook = _extension
     tf.provider.ProviderServicer = Servicer
     tf.runner._ShutdownInterceptor = _Shutdown
     tf.runner.run_provider(StandIn())
+    # Everything is answered and tofu waits for the end of this process: an orderly teardown of the interpreter would be for nobody.
+    os._exit(0)
