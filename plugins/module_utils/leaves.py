@@ -186,7 +186,8 @@ def certificate_pem(certificate: x509.Certificate) -> str:
 
 
 def name_of(common: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
+    """The subject; without a common name it is empty, and the alternative names alone say whose the certificate is (RFC 5280, 4.1.2.6)."""
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)] if common else [])
 
 
 def request(leaf: Leaf, key: ec.EllipticCurvePrivateKey) -> str:
@@ -256,5 +257,6 @@ def sign(leaf: Leaf, csr_pem: str, authority: x509.Certificate, key: object, day
         .add_extension(_authority_identifier(authority), critical=False)
     )
     if leaf.alternatives:
-        builder = builder.add_extension(x509.SubjectAlternativeName([_general_name(it) for it in leaf.alternatives]), critical=False)
+        names = [_general_name(it) for it in leaf.alternatives]
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=not leaf.common_name)
     return builder.sign(key, hashes.SHA256())

@@ -39,7 +39,7 @@ options:
         type: str
         required: true
       common_name:
-        description: Common name of the subject.
+        description: Common name of the subject. Empty for none.
         type: str
         required: true
       subject_alt_names:
