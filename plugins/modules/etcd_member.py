@@ -117,7 +117,10 @@ def promote(cluster: Cluster, endpoints: list[str], member: Member, timeout: flo
 
 
 def join(cluster: Cluster, given: dict[str, Any]) -> None:
-    """Add as a learner, start, promote; one that was added and never started is taken up from there. Raises EtcdError, with the learner taken out again, when it does not start."""
+    """Add as a learner, start, promote; one that was added and never started is taken up from there.
+
+    Raises EtcdError, with the learner taken out again, when it does not start.
+    """
     name = given["name"]
     address, file = cluster.addresses[name], Path(given["first_start_file"])
     endpoints = reach(cluster)
