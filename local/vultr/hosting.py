@@ -40,6 +40,7 @@ class Hosting:
         self._ending = threading.Event()
         self._glance: tuple[float, dict[str, bool]] = (0.0, {})
         self._vacated: dict[str, float] = {}
+        self.glance_seconds = GLANCE_SECONDS
 
     # Process
 
@@ -195,7 +196,7 @@ class Hosting:
     def reconcile(self) -> None:
         """Look at the machines and make the state say what they do; a look is good for half a second."""
         taken, running = self._glance
-        if time.monotonic() - taken > GLANCE_SECONDS:
+        if time.monotonic() - taken > self.glance_seconds:
             running = self.machines.running()
             self._glance = (time.monotonic(), running)
         with self.store.read() as state:

@@ -176,9 +176,7 @@ def _check_product(body: CreateInstance, parts: Parts) -> None:
     if body.plan not in catalog.available_plans(body.region.lower()):
         raise bad_request(f"Server add failed: plan {body.plan} is not available in region {body.region}")
     if body.os_id is None:
-        raise bad_request(
-            "Server add failed: os_id is required (iso_id, app_id, image_id and snapshot_id are not emulated)."
-        )
+        raise bad_request("Server add failed: os_id is required (iso_id, app_id, image_id and snapshot_id are not emulated).")
     system = catalog.find(catalog.operating_systems(), body.os_id)
     if system is None:
         raise bad_request("Invalid OS ID")

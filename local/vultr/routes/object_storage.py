@@ -150,9 +150,7 @@ def _open(parts: Parts, storage_id: str) -> tuple[Gateway, ObjectStorage]:
 @router.get("/{storage_id}/bucket")
 def list_buckets(storage_id: str, parts: P) -> dict[str, Any]:
     gateway, one = _open(parts, storage_id)
-    return {
-        "buckets": [asdict(bucket) for bucket in parts.hosting.storage.buckets(gateway, one)]
-    }
+    return {"buckets": [asdict(bucket) for bucket in parts.hosting.storage.buckets(gateway, one)]}
 
 
 @router.post("/{storage_id}/bucket")

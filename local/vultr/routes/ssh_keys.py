@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from dataclasses import asdict
 from typing import Any
@@ -13,7 +14,7 @@ from local.vultr.routes.common import KEY_NAME_LENGTH, Body, P, Page, done
 from local.vultr.state import SshKey, State, new_id, now
 
 router = APIRouter(prefix="/v2/ssh-keys")
-KEY = re.compile(r"(ssh|ecdsa|sk)-[A-Za-z0-9@.-]+ [A-Za-z0-9+/=]{40,}( .*)?")
+KEY = re.compile(r"((?:ssh|ecdsa|sk)-[A-Za-z0-9@.-]+) ([A-Za-z0-9+/]+=*)( .*)?")
 
 
 class CreateKey(Body):
@@ -33,7 +34,9 @@ def find(state: State, key_id: str) -> SshKey:
 
 
 def _checked(text: str) -> str:
-    if not KEY.fullmatch(text.strip()):
+    """The key's line; its base64 must begin with the key's type, after a length of four bytes (RFC 4253, 6.6)."""
+    match = KEY.fullmatch(text.strip())
+    if not match or base64.b64decode(match[2] + "===")[4 : 4 + len(match[1])] != match[1].encode():
         raise bad_request("Invalid SSH key: give the one line of a public key file, such as 'ssh-ed25519 AAAA... name'.")
     return text.strip()
 

@@ -102,9 +102,7 @@ def _make(parts: P, vpc_id: str, network: IPv4Network) -> None:
         parts.hosting.machines.ensure_vpc(parts.hosting.network(vpc_id), network)
     except EngineError as error:
         if "overlap" in str(error).lower():
-            raise bad_request(
-                f"{network} is in use by another Docker network: choose another v4_subnet for the VPC."
-            ) from error
+            raise bad_request(f"{network} is in use by another Docker network: choose another v4_subnet for the VPC.") from error
         raise
 
 
