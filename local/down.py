@@ -51,7 +51,7 @@ def close_connections(cluster: Cluster) -> None:
 
 
 def _forget_own_lock_file(cluster: Cluster) -> None:
-    """A shell that `make env` pointed here may have left the stand-in's hash in tofu/, with which tofu init refuses Vultr's own provider."""
+    """A shell that `make env` pointed here may have left the stand-in's hash in tofu/; tofu init would refuse Vultr's own provider."""
     ours = environment.tofu_root(cluster) / ".terraform.lock.hcl"
     theirs = CHECKOUT / "tofu/.terraform.lock.hcl"
     if ours.exists() and theirs.exists() and ours.read_text() == theirs.read_text():

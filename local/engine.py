@@ -63,7 +63,7 @@ def _start() -> None:
 
 def _why(error: Exception) -> str:
     if "Permission" in str(error):
-        return "A Docker engine is there, but this user may not talk to it: run make as root, or sudo usermod -aG docker $USER and log in again."
+        return "This user may not talk to the Docker engine: run make as root, or sudo usermod -aG docker $USER and log in again."
     if shutil.which("dockerd") and os.geteuid() != 0:
         return "The Docker engine is installed but does not run: start it with `sudo systemctl start docker`, then run make again."
     return "No Docker engine answers: apt-get install docker.io as root (make does that itself when root runs it), or set DOCKER_HOST."

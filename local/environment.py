@@ -82,10 +82,10 @@ def api_key(cluster: Cluster) -> str:
 def settings(cluster: Cluster, programs: list[Path]) -> dict[str, str]:
     """The variables that point a client at a local cluster, without the key."""
     folder = tofu_root(cluster)
-    arguments = {f"TF_CLI_ARGS_{name}": f"-state={folder / 'terraform.tfstate'}" for name in _STATEFUL}
+    arguments = {f"TF_CLI_ARGS_{name}": f"-state={shlex.quote(str(folder / 'terraform.tfstate'))}" for name in _STATEFUL}
     for name in _VARIED:
         # A file on the command line outranks a terraform.tfvars beside the root, which may hold a real key and another cluster's name.
-        arguments[f"TF_CLI_ARGS_{name}"] += f" -var-file={folder / 'local.tfvars.json'}"
+        arguments[f"TF_CLI_ARGS_{name}"] += f" -var-file={shlex.quote(str(folder / 'local.tfvars.json'))}"
     return {
         "CLUSTER": cluster.name,
         "ELEPHANT_HOME": str(home()),

@@ -34,7 +34,7 @@ class Cluster:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z]([a-z0-9-]{0,30}[a-z0-9])?", self.name):
             raise Refusal(
-                f"CLUSTER={self.name!r} is no cluster's name: use up to 32 lower-case letters, digits and hyphens, a letter first, no hyphen last."
+                f"CLUSTER={self.name!r} is no cluster's name: use up to 32 of a-z, 0-9 and hyphens, a letter first, no hyphen last."
             )
 
     @property
@@ -79,8 +79,11 @@ class Cluster:
 
     @property
     def public_network(self) -> str:
-        """The network that stands for the public one: documentation addresses for `local`, benchmark addresses for others."""
-        return f"198.18.{self.number}.0/24" if self.number else "203.0.113.0/24"
+        """The network that stands for the public one.
+
+        Out of the range for benchmarks (RFC 2544), which nothing routes. The ranges for documentation are no choice: some sites use them inside.
+        """
+        return f"198.18.{self.number}.0/24"
 
     def make_folder(self) -> None:
         """The cluster's folder is there and nobody else's business."""

@@ -69,7 +69,7 @@ def env(cluster: Cluster) -> None:
 
 
 def _programs() -> list[Path]:
-    return [tools.ansible(), *(tools.tool(name).parent for name in ("tofu", "versitygw"))]
+    return [tools.ansible(), tools.tool("tofu").parent]
 
 
 def _prepared(cluster: Cluster) -> dict[str, str]:

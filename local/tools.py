@@ -89,9 +89,9 @@ def _on_path(name: str) -> Path | None:
 
 
 def _version(program: str | Path) -> tuple[int, ...]:
-    """The first dotted number that a program prints when asked for its version; () when it says none."""
+    """What a program answers when it is asked for its version, as each of the two words it; () when it says none."""
     for word in ("version", "--version"):
-        if found := re.search(r"v?(\d+)\.(\d+)\.(\d+)", child.answer([program, word]) or ""):
+        if found := re.search(r"(?:OpenTofu|Version *:) v?(\d+)\.(\d+)\.(\d+)", child.answer([program, word]) or ""):
             return tuple(int(part) for part in found.groups())
     return ()
 
