@@ -45,14 +45,23 @@ class Hosting:
     # Process
 
     def resume(self) -> None:
-        """Take up what a former process left unfinished."""
+        """Take up what a former process left unfinished, and power on what a restart of the whole engine has stopped."""
         with self.store.read() as state:
             pending = [instance.id for instance in state.instances.values() if instance.status == "pending"]
-            opening = [one.id for one in state.object_storages.values() if one.status == "pending"]
+            wanted = [one.id for one in state.instances.values() if one.status == "active" and one.wanted == "running"]
+            subscriptions = list(state.object_storages)
         for instance_id in pending:
             self._later(self._build, instance_id)
-        for storage_id in opening:
+        for storage_id in subscriptions:
             self._later(self._open, storage_id)
+        try:
+            # One machine that is off was switched off by somebody; all of them off at once is an engine that was restarted.
+            outage = wanted and not any(self.machines.running().values())
+        except EngineError as error:
+            log.error("%s", error)
+            return
+        for instance_id in wanted if outage else []:
+            self._later(lambda key: self.power(key, on=True), instance_id)
 
     def stop(self) -> None:
         """End the threads; what they had not finished is taken up by the next process."""
@@ -261,7 +270,7 @@ class Hosting:
                 status = "active"
             except EngineError as error:
                 log.error("%s", error)
-                status = f"failed: {error}"
+                status = f"failed: {error}" if account.status != "active" else "active"
             with self.store.change() as state:
                 if storage_id in state.object_storages:
                     state.object_storages[storage_id].status = status

@@ -148,6 +148,18 @@ def test_a_process_that_died_in_the_middle_is_taken_up(vultr: Vultr) -> None:
     assert vultr.settled(one["id"])["status"] == "active"
 
 
+def test_a_restart_of_the_engine_powers_everything_on_again(vultr: Vultr) -> None:
+    one, two, off = (vultr.instance(label) for label in ("one", "two", "off"))
+    vultr.call("POST", f"/v2/instances/{off['id']}/halt", status=204)
+    vultr.machines.on.discard(two["id"])
+    vultr.restart()
+    assert [vultr.get(each["id"])["power_status"] for each in (one, two, off)] == ["running", "stopped", "stopped"]
+    vultr.machines.on.clear()
+    vultr.restart()
+    assert [vultr.settled(each["id"])["power_status"] for each in (one, two)] == ["running", "running"]
+    assert vultr.get(off["id"])["power_status"] == "stopped"
+
+
 def test_a_half_written_state_file_is_never_read(vultr: Vultr) -> None:
     vultr.vpc()
     (vultr.state / ".state.json.new").write_text('{"format": 1, "vp')
