@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,7 @@ def test_nothing_is_written_in_clear_and_nothing_has_to_be_typed(tofu):
     for path in written:
         assert b"root-password" not in path.read_bytes()
         assert tofu.key.read_text().strip().encode() not in path.read_bytes()
+    assert not zipfile.is_zipfile(tofu.folder / "saved")  # what a plan in clear is, and compression hides words as well
     assert outputs(tofu) == "another-root-password"
     assert tofu("plan", "-detailed-exitcode", "-var=secret=another-root-password").code == 0
 
