@@ -1,0 +1,37 @@
+"""What a deploy needs before it may call itself done: the stanza, archiving that works, a complete backup."""
+
+from __future__ import annotations
+
+import server
+from repository import NO_DATA, NO_PATH, BackupError, PgBackRest
+from settings import Settings
+
+
+def guard(settings: Settings, pgbackrest: PgBackRest) -> None:
+    """Refuse to begin a new cluster beside the archive of an old one."""
+    others = [address for name, address in settings.members.items() if name != settings.name]
+    if not server.is_blank(settings) or any(server.answers(it, settings.port) for it in others):
+        print("this cluster has data")
+        return
+    held = [it.key for it in pgbackrest.info().repositories if it.code not in (NO_PATH, NO_DATA)]
+    if held:
+        where = ", ".join(map(str, held))
+        raise BackupError(
+            f"repository {where} already holds the stanza {settings.stanza}, but the hosts are blank: a new cluster would write beside the archive"
+            " of the old one. Bring the old one back with playbooks/backup/restore.yml, or choose another pgbackrest_stanza."
+        )
+    print("the repositories are free")
+
+
+def ensure(settings: Settings, pgbackrest: PgBackRest) -> None:
+    """On the leader only. Each line that is printed is a change."""
+    if not server.leads(settings):
+        return
+    if not (states := pgbackrest.info().repositories) or any(it.code in (NO_PATH, NO_DATA) for it in states):
+        pgbackrest.patiently("stanza-create")
+        print("the stanza was created")
+    pgbackrest.must("check")
+    for repository in settings.repositories:
+        if not pgbackrest.info().of(repository):
+            pgbackrest.patiently(f"--repo={repository}", "--type=full", "backup")
+            print(f"repository {repository}: took the first full backup")

@@ -1,0 +1,120 @@
+"""pgBackRest's own command line: what the repositories hold, and the few commands that are ever run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from dataclasses import dataclass
+
+# From pgBackRest's build/error.yaml and the documentation of `info`.
+LOCKED = 50
+NO_PATH, NO_BACKUP, NO_DATA, OTHER = 1, 2, 3, 99
+# A lock of a command that has just ended, or of one that was refused at the same time, is gone within seconds.
+ATTEMPTS = 12
+
+
+class BackupError(Exception):
+    """A sentence for the person who reads the journal."""
+
+
+@dataclass(frozen=True)
+class Backup:
+    """One complete backup. Times are Unix seconds."""
+
+    repository: int
+    label: str
+    kind: str
+    started: int
+    stopped: int
+    size: int
+    damaged: bool
+    archive_start: str
+    archive_stop: str
+
+
+@dataclass(frozen=True)
+class Repository:
+    """State of the stanza in one repository; code and message as in pgBackRest's info."""
+
+    key: int
+    code: int
+    message: str
+
+
+@dataclass(frozen=True)
+class Info:
+    """What all repositories hold of the stanza, and whether a backup runs where this host can see it."""
+
+    repositories: list[Repository]
+    backups: list[Backup]
+    running: bool
+    archive_ids: dict[int, str]
+
+    def of(self, repository: int) -> list[Backup]:
+        """Backups of one repository, oldest first."""
+        return sorted((it for it in self.backups if it.repository == repository), key=lambda it: it.stopped)
+
+
+def parse(text: str) -> Info:
+    """The answer of `info --output=json` for one stanza."""
+    stanzas = json.loads(text)
+    if not stanzas:
+        return Info([], [], False, {})
+    (stanza,) = stanzas
+    repositories = [Repository(it["key"], it["status"]["code"], it["status"]["message"]) for it in stanza.get("repo", [])]
+    if stanza["status"]["code"] == OTHER and not repositories:
+        repositories = [Repository(1, OTHER, stanza["status"]["message"])]
+    backups = [
+        Backup(
+            repository=it["database"]["repo-key"],
+            label=it["label"],
+            kind=it["type"],
+            started=it["timestamp"]["start"],
+            stopped=it["timestamp"]["stop"],
+            size=it["info"]["size"],
+            damaged=bool(it.get("error")),
+            archive_start=it["archive"]["start"],
+            archive_stop=it["archive"]["stop"],
+        )
+        for it in stanza.get("backup", [])
+    ]
+    # The newest database history of each repository is the one that is archived to.
+    archive_ids = {it["database"]["repo-key"]: it["id"] for it in sorted(stanza.get("archive", []), key=lambda it: it["database"]["id"])}
+    return Info(repositories, backups, stanza["status"]["lock"]["backup"]["held"], archive_ids)
+
+
+class PgBackRest:
+    """The command with its stanza."""
+
+    def __init__(self, stanza: str) -> None:
+        self.base = ["pgbackrest", f"--stanza={stanza}"]
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command; the caller judges the exit code."""
+        return subprocess.run([*self.base, *arguments], capture_output=True, text=True, check=False)
+
+    def must(self, *arguments: str) -> str:
+        """Run a command that has to succeed; answers its output."""
+        done = self.run(*arguments)
+        if done.returncode != 0:
+            raise BackupError(f"pgbackrest {' '.join(arguments)} failed: {' '.join((done.stdout + done.stderr).split())}")
+        return done.stdout
+
+    def patiently(self, *arguments: str) -> None:
+        """As `must`, but waits while another command holds the lock."""
+        for _ in range(ATTEMPTS):
+            done = self.run(*arguments)
+            if done.returncode != LOCKED:
+                break
+            time.sleep(5)
+        if done.returncode != 0:
+            raise BackupError(f"pgbackrest {' '.join(arguments)} failed: {' '.join((done.stdout + done.stderr).split())}")
+
+    def info(self) -> Info:
+        """What the repositories hold; a repository that does not answer is an error."""
+        info = parse(self.must("--output=json", "--log-level-console=error", "info"))
+        silent = [it for it in info.repositories if it.code == OTHER]
+        if silent:
+            raise BackupError("; ".join(f"repository {it.key} cannot be read: {' '.join(it.message.split())}" for it in silent))
+        return info

@@ -1,0 +1,55 @@
+"""Whether a backup is due, and who takes it. Fired on every node; each decides for itself, so failovers need no change."""
+
+from __future__ import annotations
+
+import time
+
+import server
+from repository import LOCKED, Backup, BackupError, PgBackRest
+from settings import Settings
+
+HOUR = 3600
+# How often a refused attempt is made again: two nodes can refuse each other, for each holds its own lock and asks for the other's.
+ATTEMPTS = 6
+
+
+def due(settings: Settings, backups: list[Backup], rank: int, now: float) -> str | None:
+    """Type of backup that this node should take. A node waits one grace period for each that comes before it."""
+    patience = rank * settings.grace_hours
+    fulls = [it.stopped for it in backups if it.kind == "full"]
+    if not fulls or now - max(fulls) >= (settings.full_hours + patience) * HOUR:
+        return "full"
+    if now - max(it.stopped for it in backups) >= (settings.differential_hours + patience) * HOUR:
+        return "diff"
+    return None
+
+
+def take(settings: Settings, pgbackrest: PgBackRest, repository: int, rank: int) -> str:
+    """Take the backup that is due, if any; answers a sentence."""
+    for attempt in range(ATTEMPTS):
+        info = pgbackrest.info()
+        kind = due(settings, info.of(repository), rank, time.time())
+        if kind is None:
+            return f"repository {repository}: nothing is due"
+        if not info.running:
+            done = pgbackrest.run(f"--repo={repository}", f"--type={kind}", "backup")
+            if done.returncode == 0:
+                return f"repository {repository}: took a backup of type {kind}"
+            if done.returncode != LOCKED:
+                raise BackupError(f"repository {repository}: backup failed: {' '.join((done.stdout + done.stderr).split())}")
+        # The longer, the later in the order: so the next attempts do not meet again.
+        time.sleep((rank + 1) * settings.stagger_seconds * (attempt + 1))
+    return f"repository {repository}: another node is taking a backup"
+
+
+def run(settings: Settings, pgbackrest: PgBackRest) -> None:
+    """One firing of the timer."""
+    try:
+        rank = server.rank(settings)
+    except server.NotRunning as reason:
+        print(f"PostgreSQL does not run here, so no backup is taken from here: {reason}")
+        return
+    # All timers may fire in one second, after a boot for instance: the first in the order gets its lock before the next one looks.
+    time.sleep(rank * settings.stagger_seconds)
+    for repository in settings.repositories:
+        print(take(settings, pgbackrest, repository, rank))
