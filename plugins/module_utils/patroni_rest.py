@@ -1,0 +1,85 @@
+# Copyright: The Elephant authors
+# Apache-2.0 (see LICENSE)
+"""Speaks with Patroni's REST API, and with etcd's JSON gateway, over mutual TLS. Standard library only: it runs on the hosts."""
+
+from __future__ import annotations
+
+import base64
+import json
+import ssl
+import urllib.error
+import urllib.request
+from typing import Any
+
+
+class Unreachable(Exception):
+    """Nothing that speaks the protocol answered."""
+
+
+class Https:
+    """One HTTPS server, verified by our own CA; we show our own certificate."""
+
+    def __init__(self, base: str, ca: str, certificate: str, key: str, timeout: float = 5) -> None:
+        """`base` is `https://host:port`; raises Unreachable when the files cannot be read."""
+        self.base = base
+        self.timeout = timeout
+        try:
+            context = ssl.create_default_context(cafile=ca)
+            context.load_cert_chain(certificate, key)
+        except (OSError, ssl.SSLError) as error:
+            raise Unreachable(f"the certificates cannot be used ({certificate}, {key}, {ca}): {error}") from error
+        # A proxy of the environment must not stand between a host and its own members.
+        self.opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
+
+    def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        """The status and the parsed body (text where it is not JSON); raises Unreachable."""
+        request = urllib.request.Request(self.base + path, method=method, data=None if body is None else json.dumps(body).encode())
+        try:
+            with self.opener.open(request, timeout=self.timeout) as answer:
+                status, text = answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            status, text = error.code, error.read().decode()
+        except (OSError, ValueError) as error:
+            raise Unreachable(f"{method} {self.base}{path}: {error}") from error
+        try:
+            return status, json.loads(text)
+        except ValueError:
+            return status, text
+
+
+def etcd_read(servers: list[Https], username: str, password: str, prefix: str) -> tuple[str, dict[str, str]]:
+    """etcd's version and every key under `prefix` with its value, from the first server that answers; raises Unreachable."""
+    last = Unreachable("no etcd member was given")
+    for server in servers:
+        try:
+            _, version = server.call("GET", "/version")
+            status, answer = server.call("POST", "/v3/auth/authenticate", {"name": username, "password": password})
+            if status != 200:
+                raise Unreachable(f"{server.base} does not let the user {username} in: {answer}")
+            request = urllib.request.Request(
+                server.base + "/v3/kv/range",
+                method="POST",
+                headers={"Authorization": answer["token"]},
+                data=json.dumps({"key": _b64(prefix), "range_end": _b64(_after(prefix))}).encode(),
+            )
+            with server.opener.open(request, timeout=server.timeout) as response:
+                found = json.loads(response.read())
+            return version["etcdserver"], {_plain(kv["key"]): _plain(kv.get("value", "")) for kv in found.get("kvs", [])}
+        except Unreachable as error:
+            last = error
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            last = Unreachable(f"{server.base}: {error}")
+    raise last
+
+
+def _b64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def _plain(text: str) -> str:
+    return base64.b64decode(text).decode(errors="replace")
+
+
+def _after(prefix: str) -> str:
+    """The end of etcd's half-open range that holds exactly the keys with this prefix."""
+    return prefix[:-1] + chr(ord(prefix[-1]) + 1)

@@ -1,0 +1,295 @@
+#!/usr/bin/python
+# Copyright: The Elephant authors
+# Apache-2.0 (see LICENSE)
+"""All that the role has to know about a member, in one visit."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: patroni_info
+short_description: What a Patroni member and its cluster look like now
+version_added: 0.1.0
+description:
+  - Reads packages, unit, data directory, watchdog, the member's REST API and, where that does not answer, the DCS. Changes nothing.
+  - With O(wait) it waits until the member has its place in the cluster, and fails with the unit's journal when that does not come about.
+options:
+  name:
+    description: Name of the member.
+    type: str
+    required: true
+  scope:
+    description: Name of the cluster.
+    type: str
+    required: true
+  url:
+    description: The member's REST API, as C(https://address:port).
+    type: str
+    required: true
+  packages:
+    description: Packages that the role needs.
+    type: list
+    elements: str
+    default: []
+  unit:
+    description: Patroni's systemd unit.
+    type: str
+    default: patroni.service
+  data_directory:
+    description: PostgreSQL's data directory.
+    type: path
+    required: true
+  config_directory:
+    description: Folder of the member's configuration.
+    type: path
+    required: true
+  ca_file:
+    description: CA of REST API and etcd.
+    type: path
+    required: true
+  certificate_file:
+    description: Client certificate for both.
+    type: path
+    required: true
+  key_file:
+    description: Its private key.
+    type: path
+    required: true
+  etcd_urls:
+    description: etcd's members, as C(https://address:port).
+    type: list
+    elements: str
+    default: []
+  etcd_username:
+    description: etcd user.
+    type: str
+    default: patroni
+  etcd_password:
+    description: Its password.
+    type: str
+  synchronous_members:
+    description: How many members must be there before a synchronous standby is expected. 0 expects none.
+    type: int
+    default: 0
+  wait:
+    description: Seconds to wait until the member is settled. 0 only looks.
+    type: int
+    default: 0
+  expect_pending:
+    description: Wait, at most these seconds, until the leader says that a restart is pending; not to see it is no failure.
+    type: int
+    default: 0
+author:
+  - The Elephant authors
+attributes:
+  check_mode:
+    support: full
+    description: It only reads.
+  diff_mode:
+    support: none
+    description: It changes nothing.
+"""
+
+EXAMPLES = r"""
+- name: What the host has
+  elephant.ha.patroni_info:
+    name: db-1
+    scope: elephant
+    url: https://192.0.2.21:8008
+    data_directory: /var/lib/postgresql/17/main
+    config_directory: /etc/elephant/patroni
+    ca_file: /etc/elephant/certificates/ca.crt
+    certificate_file: /etc/elephant/certificates/patroni.crt
+    key_file: /etc/elephant/certificates/patroni.key
+  register: found
+"""
+
+RETURN = r"""
+settled:
+  description: Whether the member runs, has a leader, and the cluster has its synchronous standby.
+  returned: always
+  type: bool
+version:
+  description: Patroni's version, installed or, where it is not, on offer.
+  returned: always
+  type: str
+"""
+
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.elephant.ha.plugins.module_utils.patroni_rest import Https, Unreachable, etcd_read
+
+LEADERS = ("leader", "standby_leader")
+SYNCHRONOUS = ("sync_standby", "quorum_standby")
+
+
+def settled(name: str, cluster: dict[str, Any] | None, synchronous_members: int) -> str:
+    """Empty when the member `name` has its place, else the sentence that says what is missing. `cluster` is the answer of GET /cluster."""
+    if cluster is None:
+        return "its Patroni does not answer"
+    members = {it["name"]: it for it in cluster.get("members", [])}
+    if not any(it.get("role") in LEADERS and it.get("state") == "running" for it in members.values()):
+        return "the cluster has no running leader"
+    own = members.get(name)
+    if own is None:
+        return "it is not a member of the cluster yet"
+    if own.get("role") not in LEADERS and own.get("state") != "streaming":
+        return f"it does not stream from the leader (its state is {own.get('state')!r})"
+    if 0 < synchronous_members <= len(members) and not any(it.get("role") in SYNCHRONOUS for it in members.values()):
+        return "no standby is synchronous"
+    return ""
+
+
+def output(*command: str) -> str:
+    """What a program printed, whatever it thought of it; empty where there is no such program."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False, env={"LC_ALL": "C", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}).stdout
+    except OSError:
+        return ""
+
+
+def packages(names: list[str]) -> dict[str, str]:
+    """The installed ones of these packages with their versions."""
+    listing = output("dpkg-query", "--show", "--showformat", "${db:Status-Status} ${Package} ${Version}\n", *names) if names else ""
+    rows = (line.split() for line in listing.splitlines())
+    return {row[1]: row[2] for row in rows if len(row) == 3 and row[0] == "installed"}
+
+
+def offered(name: str) -> str:
+    """The version that apt would install, empty when it knows none."""
+    for line in output("apt-cache", "policy", name).splitlines():
+        if line.strip().startswith("Candidate:"):
+            version = line.split(":", 1)[1].strip()
+            return "" if version == "(none)" else version
+    return ""
+
+
+def unit(name: str) -> dict[str, str]:
+    """systemd's own words about the unit."""
+    wanted = ("LoadState", "ActiveState", "UnitFileState", "NeedDaemonReload")
+    rows = output("systemctl", "show", name, "--property", ",".join(wanted)).splitlines()
+    return dict(row.split("=", 1) for row in rows if "=" in row)
+
+
+def rest_api(asked: dict[str, Any]) -> Https:
+    """The member's own REST API."""
+    return Https(asked["url"], asked["ca_file"], asked["certificate_file"], asked["key_file"])
+
+
+def look(asked: dict[str, Any]) -> dict[str, Any]:
+    """The member's and the cluster's state through REST; both null where nothing answers."""
+    try:
+        rest = rest_api(asked)
+        _, member = rest.call("GET", "/patroni")
+        status, cluster = rest.call("GET", "/cluster")
+    except Unreachable as error:
+        return {"member": None, "cluster": None, "why": str(error)}
+    known = isinstance(cluster, dict) and status == 200
+    return {"member": member if isinstance(member, dict) else None, "cluster": cluster if known else None, "why": ""}
+
+
+def dcs(asked: dict[str, Any]) -> dict[str, Any]:
+    """What etcd has of this cluster."""
+    prefix = f"/service/{asked['scope']}/"
+    try:
+        servers = [Https(url, asked["ca_file"], asked["certificate_file"], asked["key_file"], 3) for url in asked["etcd_urls"]]
+        version, keys = etcd_read(servers, asked["etcd_username"], asked["etcd_password"] or "", prefix)
+    except Unreachable as error:
+        return {"reachable": False, "why": str(error), "version": "", "initialize": "", "leader": ""}
+    return {
+        "reachable": True,
+        "why": "",
+        "version": version,
+        "initialize": keys.get(prefix + "initialize", ""),
+        "leader": keys.get(prefix + "leader", ""),
+    }
+
+
+def entries(directory: str) -> list[str]:
+    """Names in a folder; none where there is no folder."""
+    path = Path(directory)
+    return sorted(it.name for it in path.iterdir()) if path.is_dir() else []
+
+
+def wait_for(asked: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
+    """Look again until settled, until a restart is pending, or until the time is over."""
+    deadline = time.monotonic() + max(asked["wait"], asked["expect_pending"])
+    while time.monotonic() < deadline:
+        if asked["wait"] and not settled(asked["name"], state["cluster"], asked["synchronous_members"]):
+            break
+        if asked["expect_pending"] and pending(state["cluster"]):
+            break
+        time.sleep(0.25)
+        state = look(asked)
+    return state
+
+
+def pending(cluster: dict[str, Any] | None) -> dict[str, list[str]]:
+    """Members that wait for a restart, with the parameters that need it."""
+    waiting = (it for it in (cluster or {}).get("members", []) if it.get("pending_restart"))
+    return {it["name"]: sorted(it.get("pending_restart_reason") or {}) for it in waiting}
+
+
+def main() -> None:
+    """Gather, and wait if asked to."""
+    module = AnsibleModule(
+        argument_spec={
+            "name": {"type": "str", "required": True},
+            "scope": {"type": "str", "required": True},
+            "url": {"type": "str", "required": True},
+            "packages": {"type": "list", "elements": "str", "default": []},
+            "unit": {"type": "str", "default": "patroni.service"},
+            "data_directory": {"type": "path", "required": True},
+            "config_directory": {"type": "path", "required": True},
+            "ca_file": {"type": "path", "required": True},
+            "certificate_file": {"type": "path", "required": True},
+            "key_file": {"type": "path", "required": True, "no_log": False},
+            "etcd_urls": {"type": "list", "elements": "str", "default": []},
+            "etcd_username": {"type": "str", "default": "patroni"},
+            "etcd_password": {"type": "str", "no_log": True},
+            "synchronous_members": {"type": "int", "default": 0},
+            "wait": {"type": "int", "default": 0},
+            "expect_pending": {"type": "int", "default": 0},
+        },
+        supports_check_mode=True,
+    )
+    asked = module.params
+    installed = packages(asked["packages"])
+    state = wait_for(asked, look(asked))
+    missing_place = settled(asked["name"], state["cluster"], asked["synchronous_members"])
+    if asked["wait"] and missing_place:
+        module.fail_json(
+            msg=f"{asked['name']} did not take its place in the cluster {asked['scope']} within {asked['wait']} s: {missing_place}. "
+            f"What its journal says last (journalctl --unit {asked['unit']}):\n"
+            + output("journalctl", "--unit", asked["unit"], "--no-pager", "--lines", "25", "--output", "cat")
+        )
+    member = state["member"] or {}
+    module.exit_json(
+        changed=False,
+        name=asked["name"],
+        packages=installed,
+        missing=[name for name in asked["packages"] if name not in installed],
+        version=installed.get("patroni") or offered("patroni"),
+        unit=unit(asked["unit"]),
+        has_data=bool(entries(asked["data_directory"])),
+        is_cluster=(Path(asked["data_directory"]) / "PG_VERSION").exists(),
+        config=entries(asked["config_directory"]),
+        has_config_directory=Path(asked["config_directory"]).is_dir(),
+        watchdog=Path("/dev/watchdog").exists(),
+        answers=state["member"] is not None,
+        is_leader=member.get("role") in ("primary", "master", "standby_leader"),
+        paused=bool((state["cluster"] or {}).get("pause")),
+        settled=not missing_place,
+        waits_for=missing_place,
+        pending=pending(state["cluster"]),
+        cluster=state["cluster"],
+        # A member that answers has its DCS; only a silent one has to be asked about from outside.
+        dcs=None if state["cluster"] else dcs(asked),
+    )
+
+
+if __name__ == "__main__":
+    main()
