@@ -57,7 +57,9 @@ class Client:
             if attempt + 1 < self._attempts:
                 self.pause(self._delay(attempt, status, headers))
         if failure is not None:
-            raise Failure(f"gave up after {self._attempts} attempts, last error : {method} https://{HOST}{BASE}{path}: {failure}")
+            told = Failure(f"gave up after {self._attempts} attempts, last error : {method} https://{HOST}{BASE}{path}: {failure}")
+            told.hint = f"HTTPS_PROXY says that the Vultr on this machine answers at {self._proxy[0]}:{self._proxy[1]}: is it running?"
+            raise told
         raise ApiError(f"gave up after {self._attempts} attempts, last error: {json.dumps(text.strip())}", status)
 
     def pages(self, path: str, key: str) -> Iterator[dict[str, Any]]:

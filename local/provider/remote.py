@@ -119,10 +119,7 @@ class Remote(Resource):
 
     def create(self, ctx: Any, planned: State) -> State | None:
         """Create; once there is an id, a failure returns the state with it, so that the object is tainted and not lost."""
-        state = {name: None if value is Unknown else value for name, value in planned.items()}
-        for name, block in self.spec.get("blocks", {}).items():
-            if block["nesting"] != "single":
-                state[name] = [{n: None if v is Unknown else v for n, v in item.items()} for item in state[name]]
+        state = self._known(planned, blank(self.spec))
         state["id"] = None
         try:
             self.attempt(self.words.create, state, lambda: self.make(state))
@@ -144,7 +141,7 @@ class Remote(Resource):
 
     def update(self, ctx: Any, current: State, planned: State) -> State | None:
         """Update in place. A failure keeps the old state: the next refresh tells what came through."""
-        state = {name: current[name] if value is Unknown else value for name, value in planned.items()}
+        state = self._known(planned, current)
         try:
             self.attempt(self.words.update, state, lambda: self.change(current, state))
             return self._refresh(state)
@@ -166,6 +163,14 @@ class Remote(Resource):
         return blank(self.spec) | {"id": id}
 
     # Tools for the methods above ---------------------------------------------------------------------------------------
+
+    def _known(self, planned: State, instead: State) -> State:
+        """A planned state without unknowns: at the top `instead` has the value, inside a block it is null."""
+        state = {name: instead[name] if value is Unknown else value for name, value in planned.items()}
+        for name, block in self.spec.get("blocks", {}).items():
+            if block["nesting"] != "single":
+                state[name] = [{n: None if v is Unknown else v for n, v in item.items()} for item in state[name]]
+        return state
 
     def _refresh(self, state: State) -> State | None:
         try:

@@ -2,7 +2,9 @@
 
 import os
 import signal
+import tempfile
 import threading
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -76,7 +78,8 @@ class StandIn(Provider):
         from local.provider.errors import Failure
 
         diags.add_warning(NOTICE, NOTICE_DETAIL)
-        key = config.get("api_key") or os.environ.get("VULTR_API_KEY") or ""
+        key = config.get("api_key")
+        key = key if isinstance(key, str) and key else os.environ.get("VULTR_API_KEY")  # it may be unknown as yet
         if not key:
             diags.add_error(NO_KEY)
             return
@@ -128,6 +131,16 @@ class _Shutdown(tf.runner._ShutdownInterceptor):
         return super().intercept_service(continuation, details)
 
 
+def _certificate_cache() -> Path:
+    """Where the framework keeps the certificate that it shows to tofu: in Elephant's cache, or in a folder of its own."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "elephant" / "provider"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        folder = Path(tempfile.mkdtemp(prefix="elephant-provider-"))
+    return folder / "certificate.json"
+
+
 def _extension(code: int, data: bytes) -> Any:
     """An unknown value of the wire. The framework knows code 0 only; 12 is one of which tofu knows something, say that it is not null."""
     return Unknown if code in (0, 12) else msgpack.ExtType(code, data)
@@ -139,6 +152,7 @@ def serve() -> None:
     tf.utils._msgpack_ext_hook = _extension
     tf.provider.ProviderServicer = Servicer
     tf.runner._ShutdownInterceptor = _Shutdown
+    tf.runner._get_cert_cache_path = _certificate_cache
     tf.runner.run_provider(StandIn())
     # Everything is answered and tofu waits for the end of this process: an orderly teardown of the interpreter would be for nobody.
     os._exit(0)

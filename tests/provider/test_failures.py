@@ -105,6 +105,7 @@ def test_nobody_listens(root: Root, vultr: Vultr) -> None:
     run = root.apply()
     assert run.code == 1
     assert "error creating VPC: gave up after 4 attempts, last error" in run
+    assert "HTTPS_PROXY says that the Vultr on this machine answers at 127.0.0.1:" in run
 
 
 @pytest.mark.parametrize(

@@ -192,6 +192,17 @@ def test_backups_need_a_schedule(root: Root, vultr: Vultr) -> None:
     assert run.code == 0, run.out
     assert bodies(vultr, "POST", "/backup-schedule") == [{"type": "weekly", "hour": 3, "dow": 1}]
     assert root.plan().code == 0
+    root.write(TAGGED)
+    run = root.apply()
+    assert run.code == 0, run.out
+    vultr.only("instances")["_schedule"] = {"enabled": False}
+    assert root.plan().code == 0
+    vultr.requests.clear()
+    root.write(TAGGED.replace('label    = "node"', 'backups = "enabled"\n  backups_schedule {\n    type = "daily"\n  }'))
+    run = root.apply()
+    assert run.code == 0, run.out
+    assert bodies(vultr, "POST", "/backup-schedule") == [{"type": "daily", "hour": 0, "dow": 0}]
+    assert root.plan().code == 0
 
 
 def test_a_load_balancer_with_everything(root: Root, vultr: Vultr) -> None:
