@@ -1,0 +1,219 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The Elephant authors
+# SPDX-License-Identifier: Apache-2.0
+"""Everything about a host that the role node decides on, in one look."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: node_info
+short_description: Everything about a host that the role node decides on, in one look
+description:
+  - Waits for cloud-init where there is one, then reads packages, the age of the package index, kernel settings, swap and time keeping.
+  - A kernel setting that cannot be written here, as in a container, is not reported at all, so that nobody tries.
+version_added: 0.1.0
+author: The Elephant authors (@elephant)
+options:
+  packages:
+    description: Packages to look for.
+    type: list
+    elements: str
+    default: []
+  sysctl:
+    description: Kernel settings to read.
+    type: list
+    elements: str
+    default: []
+  cloud_init_timeout:
+    description: Seconds to wait for cloud-init.
+    type: int
+    default: 300
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: The host is known
+  elephant.ha.node_info:
+    packages: [chrony]
+    sysctl: [vm.swappiness]
+  register: node
+"""
+
+RETURN = r"""
+missing_packages:
+  description: Those of O(packages) that are not installed.
+  type: list
+  elements: str
+  returned: always
+index_age_minutes:
+  description: Minutes since the package index was fetched; a million if it never was.
+  type: int
+  returned: always
+sysctl:
+  description: Values of those of O(sysctl) that can be written.
+  type: dict
+  returned: always
+memory_mib:
+  description: Memory of the host.
+  type: int
+  returned: always
+swap_mib:
+  description: Active swap.
+  type: int
+  returned: always
+swap_files:
+  description: Files that are active swap.
+  type: list
+  elements: str
+  returned: always
+swap_mounts:
+  description: Lines of C(/etc/fstab) that bring swap with the next boot.
+  type: list
+  elements: str
+  returned: always
+container:
+  description: Whether the kernel belongs to somebody else.
+  type: bool
+  returned: always
+sets_clock:
+  description: Whether the clock may be set here (CAP_SYS_TIME).
+  type: bool
+  returned: always
+time_service:
+  description: States of C(chrony.service), as systemctl says them.
+  type: dict
+  returned: always
+  sample: {active: active, enabled: enabled}
+ufw_active:
+  description: Whether ufw filters, or would after a boot.
+  type: bool
+  returned: always
+"""
+
+import shutil
+import time
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+
+LISTS = Path("/var/lib/apt/lists")
+CAP_SYS_TIME = 25  # linux/capability.h
+NEVER = 1_000_000
+
+
+def missing_packages(module: AnsibleModule, wanted: list[str]) -> list[str]:
+    """Those that dpkg does not call installed."""
+    if not wanted:
+        return []
+    _status, out, _error = module.run_command(["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n", *wanted])
+    installed = {line.split()[0] for line in out.splitlines() if line.endswith(" installed")}
+    return sorted(set(wanted) - installed)
+
+
+def index_age_minutes() -> int:
+    """By the folder that apt downloads into: it is touched by every update, also by one that finds nothing new.
+
+    The lists carry the server's times, and their own folder is not touched by an update without news.
+    """
+    partial = LISTS / "partial"
+    if not partial.exists() or not next(LISTS.glob("*_Packages*"), None):
+        return NEVER
+    return int((time.time() - partial.stat().st_mtime) / 60)
+
+
+def writable_sysctl(keys: list[str]) -> dict[str, str]:
+    """Values, with single blanks, of those that this host may set."""
+    found = {}
+    for key in keys:
+        path = Path("/proc/sys") / key.replace(".", "/")
+        try:
+            # Opening asks the kernel; nothing is written.
+            with path.open("r+b", buffering=0) as file:
+                found[key] = " ".join(file.read().decode().split())
+        except OSError:
+            continue
+    return found
+
+
+def swap() -> tuple[int, list[str]]:
+    """MiB that are active, and the files among them."""
+    rows = [line.split() for line in Path("/proc/swaps").read_text().splitlines()[1:]]
+    return sum(int(row[2]) for row in rows) // 1024, [row[0] for row in rows if row[1] == "file"]
+
+
+def swap_mounts() -> list[str]:
+    """Lines of fstab with the type swap."""
+    table = Path("/etc/fstab")
+    lines = table.read_text().splitlines() if table.exists() else []
+    return [line for line in lines if not line.lstrip().startswith("#") and line.split()[2:3] == ["swap"]]
+
+
+def memory_mib() -> int:
+    """MemTotal."""
+    return int(Path("/proc/meminfo").read_text().split()[1]) // 1024
+
+
+def sets_clock() -> bool:
+    """Whether init's bounding set holds CAP_SYS_TIME: without it chrony's unit is skipped, not failed."""
+    bounding = next(line for line in Path("/proc/1/status").read_text().splitlines() if line.startswith("CapBnd:"))
+    return bool(int(bounding.split()[1], 16) >> CAP_SYS_TIME & 1)
+
+
+def ufw_active() -> bool:
+    """From its own configuration: asking the program needs its kernel modules."""
+    settings = Path("/etc/ufw/ufw.conf")
+    return bool(shutil.which("ufw")) and settings.exists() and "ENABLED=yes" in settings.read_text()
+
+
+def wait_for_cloud_init(module: AnsibleModule, seconds: int) -> None:
+    """Its late steps change what this role changes, and hold the lock of dpkg."""
+    if not shutil.which("cloud-init"):
+        return
+    status, out, _error = module.run_command(["timeout", str(seconds), "cloud-init", "status", "--wait"])
+    if status == 124:
+        module.fail_json(msg=f"cloud-init is not done after {seconds} s ({out.strip()}); see /var/log/cloud-init-output.log on the host.")
+    if status == 1:
+        module.warn(f"cloud-init did not end well ({out.strip()}); see /var/log/cloud-init-output.log on the host.")
+
+
+def states(module: AnsibleModule, unit: str) -> dict[str, str]:
+    """ActiveState and UnitFileState in systemctl's words."""
+    _status, out, _error = module.run_command(["systemctl", "show", "--value", "--property=ActiveState,UnitFileState", unit])
+    active, enabled = [*out.splitlines(), "", ""][:2]
+    return {"active": active, "enabled": enabled}
+
+
+def main() -> None:
+    """Run as a module."""
+    module = AnsibleModule(
+        argument_spec={
+            "packages": {"type": "list", "elements": "str", "default": []},
+            "sysctl": {"type": "list", "elements": "str", "default": []},
+            "cloud_init_timeout": {"type": "int", "default": 300},
+        },
+        supports_check_mode=True,
+    )
+    wait_for_cloud_init(module, module.params["cloud_init_timeout"])
+    swap_mib, swap_files = swap()
+    module.exit_json(
+        changed=False,
+        missing_packages=missing_packages(module, module.params["packages"]),
+        index_age_minutes=index_age_minutes(),
+        sysctl=writable_sysctl(module.params["sysctl"]),
+        memory_mib=memory_mib(),
+        swap_mib=swap_mib,
+        swap_files=swap_files,
+        swap_mounts=swap_mounts(),
+        container=module.run_command(["systemd-detect-virt", "--quiet", "--container"])[0] == 0,
+        sets_clock=sets_clock(),
+        time_service=states(module, "chrony.service"),
+        ufw_active=ufw_active(),
+    )
+
+
+if __name__ == "__main__":
+    main()
