@@ -32,14 +32,14 @@ data "vultr_plan" "each" { # Invalid API token: see VULTR_API_KEY or vultr_api_k
 
 locals {
   # Keyed by the key itself, so that neither its order in the list nor its comment matters.
-  ssh_keys = { for key in var.ssh_public_keys : substr(sha256(join(" ", slice(split(" ", trimspace(key)), 0, 2))), 0, 12) => trimspace(key)... }
+  ssh_keys = { for key in var.ssh_public_keys : substr(sha256(regex("^\\S+ \\S+", trimspace(key))), 0, 12) => trimspace(key)... }
 }
 
 resource "vultr_ssh_key" "each" {
   for_each = local.ssh_keys
 
-  # Vultr cuts names at 128 characters.
-  name    = substr(join(" ", concat([var.cluster_name], slice(split(" ", "${each.value[0]} ${each.key}"), 2, length(split(" ", "${each.value[0]} ${each.key}"))))), 0, 128)
+  # Its comment says whose it is. Vultr cuts names at 128 characters.
+  name    = substr(join(" ", compact([var.cluster_name, regex("^\\S+ \\S+ ?(.*)$", each.value[0])[0], each.key])), 0, 128)
   ssh_key = each.value[0]
 }
 
