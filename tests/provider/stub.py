@@ -9,6 +9,7 @@ import json
 import re
 import ssl
 import threading
+import time
 import uuid
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -73,7 +74,10 @@ class Refused(Exception):
 
 
 class Vultr:
-    """The proxy with its memory. `requests` has (method, path, body) of what arrived; `faults` is worked off in order."""
+    """The proxy with its memory.
+
+    `requests` has (method, path, body) of what arrived; `answers` and `times` go with it. `faults` is worked off in order.
+    """
 
     def __init__(self, folder: Path):
         self.ca = folder / "ca.pem"
@@ -81,6 +85,7 @@ class Vultr:
         context.load_cert_chain(_certificate(self.ca))
         self.requests: list[tuple[str, str, Any]] = []
         self.answers: list[Any] = []
+        self.times: list[float] = []
         self.agents: set[str] = set()
         self.faults: list[dict[str, Any]] = []
         self.objects: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in COLLECTIONS}
@@ -287,6 +292,7 @@ class _Handler(BaseHTTPRequestHandler):
             sent = b"" if answer is None else json.dumps(answer, separators=(",", ":")).encode()
             vultr.requests.append((self.command, self.path, body))
             vultr.answers.append(answer)
+            vultr.times.append(time.monotonic())
             headers: dict[str, str] = {}
             if fault is not None:
                 fault["times"] -= 1
