@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import sys
@@ -11,6 +12,7 @@ from local.vultr.app import read_key
 from local.vultr.ca import ensure_authority
 from local.vultr.config import Config, ConfigError
 from local.vultr.engine import EngineError, remove_all
+from local.vultr.state import Store
 
 ADDON = Path(__file__).with_name("addon.py")
 
@@ -34,9 +36,23 @@ def serve(config: Config) -> None:
                 f"Port {config.port} of 127.0.0.1 cannot be had ({error.strerror}): set ELEPHANT_VULTR_PORT to a free one."
             ) from error
     read_key(config)
+    _hold(config)
     ensure_authority(config.proxy_folder, config.cluster)
+    Store(config.state / "state.json")
     line = command(config)
+    if not Path(line[0]).exists():
+        raise ConfigError(f"There is no {line[0]}: install local/requirements.txt with the Python that runs this.")
     os.execv(line[0], line)
+
+
+def _hold(config: Config) -> None:
+    """Two processes must not write one state file: hold a lock that outlives the exec and ends with the process."""
+    lock = os.open(config.state / "lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise ConfigError(f"Another local Vultr has {config.state} open: use that one, or end it first.") from error
+    os.set_inheritable(lock, True)
 
 
 def main(words: list[str]) -> int:

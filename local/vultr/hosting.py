@@ -123,13 +123,22 @@ class Hosting:
             if machine is None or self._ending.is_set():
                 return
             try:
-                self.machines.start(machine)
+                self._start(machine)
             except EngineError as error:
                 log.error("%s", error)
                 self._note(instance_id, status=f"failed: {error}", power_status="stopped")
                 return
             self._note(instance_id, status="active", power_status="running", server_status="installingbooting")
         self._watch_boot(machine)
+
+    def _start(self, machine: Machine) -> None:
+        """Power on, after putting back VPC networks that were pruned while nothing ran in them."""
+        with self.store.read() as state:
+            places = state.instances[machine.id].vpcs if machine.id in state.instances else []
+            wanted = {self.network(place.vpc_id): IPv4Network(state.vpcs[place.vpc_id].cidr) for place in places}
+        for network, cidr in wanted.items():
+            self.machines.ensure_vpc(network, cidr)
+        self.machines.start(machine)
 
     def _watch_boot(self, machine: Machine) -> None:
         """Say `ok` once the machine answers on its SSH port."""
@@ -158,7 +167,7 @@ class Hosting:
                 self.machines.kill(instance_id)
                 self._note(instance_id, power_status="stopped", server_status="none", wanted="stopped")
             if on:
-                self.machines.start(machine)
+                self._start(machine)
                 self._note(instance_id, status="active", power_status="running", server_status="installingbooting", wanted="running")
                 self._later(lambda _: self._watch_boot(machine), instance_id)
 

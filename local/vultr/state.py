@@ -170,7 +170,10 @@ class Store:
 def _load(file: Path) -> State:
     if not file.exists():
         return State()
-    data = json.loads(file.read_text())
+    try:
+        data = json.loads(file.read_text())
+    except ValueError as error:
+        raise ConfigError(f"{file} cannot be read ({error}): put back a copy, or remove everything and start anew.") from error
     if data.pop("format", None) != FORMAT:
         raise ConfigError(
             f"{file} is of another version of the local Vultr: run `python -m local.vultr remove-all`, delete it, start anew."
