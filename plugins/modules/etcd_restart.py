@@ -114,7 +114,8 @@ def main() -> None:
     try:
         reasons = restart_reasons(UNIT, module.params["loaded_files"])
         if reasons and not module.check_mode:
-            wait_for_the_others(cluster, name, timeout)
+            # Those who were started by this run come up meanwhile; one that failed its own restart does not.
+            wait_for_the_others(cluster, name, min(timeout, 20))
             hand_over(cluster, name)
             systemctl("restart", UNIT)
             if (state := cluster.wait_until_healthy(name, timeout)) != HEALTHY:

@@ -31,7 +31,7 @@ def encoded(body: dict[str, str]) -> str:
 
 @pytest.fixture
 def etcdctl(host) -> Callable[..., Any]:
-    """`etcdctl("member list")`: the JSON answer to root's certificate; `leaf` and `user` make it somebody else, `ok=False` expects a refusal."""
+    """`etcdctl("member list")`: the JSON answer to root; `leaf` and `user` make it somebody else, `ok=False` expects a refusal."""
 
     def ask(command: str, leaf: str = "", user: str = "", ok: bool = True) -> Any:
         who = f"ETCDCTL_CERT={CERTIFICATES}/{leaf}.crt ETCDCTL_KEY={CERTIFICATES}/{leaf}.key" if leaf else ""
