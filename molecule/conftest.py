@@ -31,9 +31,9 @@ class Run:
 
 @pytest.fixture(scope="session")
 def converge() -> Callable[..., Run]:
-    """`converge("--extra-vars", "x=1")` runs the scenario's playbook with these arguments; it answers, and judges nothing."""
+    """`converge("--check", HOME="/tmp")` runs the scenario's playbook with these arguments and environment, and judges nothing."""
 
-    def run(*arguments: str) -> Run:
+    def run(*arguments: str | Path, **environment: str) -> Run:
         scenario = Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"])
         own = scenario / "converge.yml"
         playbook = own if own.exists() else scenario.parent / "shared/converge.yml"
@@ -43,7 +43,7 @@ def converge() -> Callable[..., Run]:
             text=True,
             check=False,
             cwd=os.environ["MOLECULE_PROJECT_DIRECTORY"],
-            env=os.environ | {"ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"},
+            env=os.environ | {"ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"} | environment,
         )
         return Run(done.returncode, done.stdout + done.stderr)
 

@@ -1,0 +1,55 @@
+"""ha.yml refuses inventories that cannot become a cluster, with a sentence; no host is asked for that."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def inventory(etcd: int, postgresql: int) -> str:
+    """A static inventory whose hosts refuse every connection: port 1 of this machine."""
+    hosts = [
+        f"    {group}:\n      hosts:\n"
+        + "".join(f"        {group}-{number}: {{cluster_address: 192.0.2.{base + number}}}\n" for number in range(1, count + 1))
+        for group, count, base in (("etcd", etcd, 10), ("postgresql", postgresql, 20))
+        if count
+    ]
+    return "all:\n  vars: {ansible_host: 127.0.0.1, ansible_port: 1}\n" + ("  children:\n" + "".join(hosts) if hosts else "")
+
+
+def said(tmp_path: Path, text: str, *options: str) -> str:
+    (tmp_path / "hosts.yml").write_text(text)
+    run = subprocess.run(
+        ["ansible-playbook", "--inventory", tmp_path / "hosts.yml", *options, "playbooks/provision/ha.yml"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        env=os.environ | {"ELEPHANT_HOME": str(tmp_path / "home"), "CLUSTER": "test", "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")},
+    )
+    assert run.returncode != 0, run.stdout
+    assert not (tmp_path / "home").exists(), "a refusal must leave nothing behind"
+    return re.sub(r"\s+", " ", run.stdout + run.stderr)
+
+
+@pytest.mark.parametrize(
+    ("etcd", "postgresql", "sentence"),
+    [
+        (0, 0, "0 hosts in group postgresql and 0 in group etcd"),
+        (3, 0, "0 hosts in group postgresql and 3 in group etcd"),
+        (2, 2, "etcd_members"),
+        (3, 1, "patroni_members"),
+    ],
+    ids=["no hosts", "no database host", "one etcd member missing", "one database host missing"],
+)
+def test_an_inventory_that_is_not_whole(tmp_path, etcd, postgresql, sentence):
+    assert sentence in said(tmp_path, inventory(etcd, postgresql))
+
+
+def test_a_host_without_an_address_in_the_network(tmp_path):
+    text = inventory(3, 2).replace("postgresql-2: {cluster_address: 192.0.2.22}", "postgresql-2: {cluster_address: ''}")
+    assert "postgresql-2 has no cluster_address" in said(tmp_path, text)
