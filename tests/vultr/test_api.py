@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from conftest import SSH_KEY, Vultr
+
+from .conftest import SSH_KEY, Vultr
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 # The words by which the provider tells "gone" from "broken": anything else is a hard error there.

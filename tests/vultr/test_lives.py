@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 
 import pytest
-from conftest import SSH_KEY, Vultr, until
+
+from .conftest import SSH_KEY, Vultr, until
 
 
 def test_an_instance_goes_through_vultrs_states(vultr: Vultr) -> None:

@@ -16,11 +16,12 @@ from typing import Any
 import docker
 import httpx
 import pytest
-from conftest import until
 
 from local.vultr import s3
 from local.vultr.engine import LABEL, remove_all
 from local.vultr.s3 import S3
+
+from .conftest import until
 
 pytestmark = pytest.mark.docker
 CHECKOUT = Path(__file__).resolve().parents[2]

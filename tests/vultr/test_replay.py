@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SSH_KEY, Vultr, until
+
+from .conftest import SSH_KEY, Vultr, until
 
 RECORDINGS = Path(__file__).parent / "recordings"
 NOT_EMULATED = ("/v2/load-balancers", "/v2/blocks", "/v2/reserved-ips")
