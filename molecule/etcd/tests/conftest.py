@@ -36,9 +36,8 @@ def etcdctl(host) -> Callable[..., Any]:
     def ask(command: str, leaf: str = "", user: str = "", ok: bool = True) -> Any:
         who = f"ETCDCTL_CERT={CERTIFICATES}/{leaf}.crt ETCDCTL_KEY={CERTIFICATES}/{leaf}.key" if leaf else ""
         account = f"ETCDCTL_USER={shlex.quote(user)}" if user else ""
-        done = host.run(
-            f"set -a; . /etc/elephant/etcdctl.env; {who} {account} etcdctl --command-timeout=30s --dial-timeout=20s --write-out=json {command}"
-        )
+        client = "etcdctl --command-timeout=30s --dial-timeout=20s --write-out=json"
+        done = host.run(f"set -a; . /etc/elephant/etcdctl.env; {who} {account} {client} {command}")
         assert (done.rc == 0) == ok, done.stdout + done.stderr
         return json.loads(done.stdout) if ok else done.stderr
 
