@@ -230,7 +230,7 @@ def ask(cluster: Cluster, name: str, wait_for: str, timeout: float) -> dict[str,
             f"Member {name} is not healthy after {timeout:.0f} s: {health.get(name)}. The end of its journal:\n{journal('etcd.service')}"
         )
     endpoints = cluster.endpoints(health)
-    cluster_id, members = cluster.members(endpoints) if endpoints else ("", [])
+    cluster_id, members = cluster.members(endpoints) if endpoints and cluster.client else ("", [])
     return {"health": health, "cluster_id": cluster_id, "members": [asdict(it) for it in members]}
 
 
