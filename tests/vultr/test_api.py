@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from .conftest import SSH_KEY, Vultr
+from .conftest import SSH_KEY, Vultr, until
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 # The words by which the provider tells "gone" from "broken": anything else is a hard error there.
@@ -224,8 +224,8 @@ def test_an_engine_that_is_down_is_a_sentence_and_loses_nothing(vultr: Vultr) ->
 def test_object_storage(vultr: Vultr) -> None:
     made = vultr.call("POST", "/v2/object-storage", {"cluster_id": 6, "tier_id": 2, "label": "backups"}, 202)["object_storage"]
     path = f"/v2/object-storage/{made['id']}"
-    while (one := vultr.call("GET", path)["object_storage"])["status"] == "pending":
-        pass
+    until(lambda: vultr.call("GET", path)["object_storage"]["status"] != "pending")
+    one = vultr.call("GET", path)["object_storage"]
     assert (one["status"], one["s3_hostname"], one["region"]) == ("active", "ams1.vultrobjects.com", "ams")
     assert vultr.storage.accounts["ams1.vultrobjects.com"] == {one["s3_access_key"]}
     vultr.call("POST", f"{path}/bucket", {"name": "wal", "enable_bucket_versioning": True}, 204)

@@ -49,6 +49,7 @@ def test_a_machine_that_died_or_vanished_shows_and_starts_again(vultr: Vultr) ->
     one = vultr.instance("one")
     vultr.machines.on.clear()
     assert vultr.get(one["id"])["power_status"] == "stopped"
+    assert vultr.client.get("/_emu/health").json()["stopped"] == ["one"]
     vultr.machines.on.add(one["id"])
     assert vultr.settled(one["id"])["power_status"] == "running"
     vultr.machines.remove(one["id"])

@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,9 @@ from cryptography import x509
 
 from local.vultr.ca import ensure_authority
 from local.vultr.config import Config, ConfigError
+from local.vultr.engine import EngineError
+from local.vultr.machines import DockerMachines
+from local.vultr.storage import DockerStorage
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -65,6 +69,18 @@ def test_a_setting_that_cannot_work_is_named(variable: str, value: str) -> None:
 def test_defaults() -> None:
     config = Config.from_environment({"ELEPHANT_HOME": "/x"})
     assert (config.cluster, config.state, config.port, config.vpc2) == ("local", Path("/x/local/vultr"), 18080, "gone")
+
+
+def test_no_engine_and_no_versitygw_are_sentences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no.sock")
+    config = Config(cluster="local-nowhere", state=tmp_path, versitygw=tmp_path / "versitygw")
+    machines = DockerMachines(config, b"")
+    with ThreadPoolExecutor(1) as fresh:
+        # A thread of its own has no client yet.
+        assert fresh.submit(machines.problems).result()[0].startswith("The Docker engine of this machine does not answer: start it")
+        with pytest.raises(EngineError, match="does not answer"):
+            fresh.submit(machines.running).result()
+    assert DockerStorage(config, machines, ensure_authority(tmp_path, "x")).problems()[0].startswith("There is no versitygw at")
 
 
 def test_the_ca_can_vouch_for_vultr_only_and_its_key_is_private(tmp_path: Path) -> None:

@@ -32,7 +32,9 @@ def get_health(parts: P) -> dict[str, Any]:
             "problems": problems,
             "vpc2": parts.config.vpc2,
             "instances": len(state.instances),
-            "stopped": [one.label or one.id for one in state.instances.values() if one.power_status == "stopped"],
+            "stopped": [
+                one.label or one.id for one in state.instances.values() if one.status == "active" and one.power_status == "stopped"
+            ],
             "lost": lost,
             "state": str(parts.config.state),
         }
