@@ -145,15 +145,22 @@ def main() -> None:
         rest = Https(asked["url"], asked["ca_file"], asked["certificate_file"], asked["key_file"], timeout=10)
         status, before = rest.call("GET", "/config")
         if status != 200 or not isinstance(before, dict):
-            module.fail_json(msg=f"Patroni at {asked['url']} has no configuration to compare with (HTTP {status}): does the cluster have a leader?")
+            module.fail_json(
+                msg=f"Patroni at {asked['url']} has no configuration to compare with (HTTP {status}): does the cluster have a leader?"
+            )
         wanted = {key: value for key, value in without_nulls(asked["settings"]).items() if key not in asked["ignore"]}
         kept = {key: value for key, value in before.items() if key in asked["ignore"]}
         patch = difference(before, {**wanted, **kept})
         result = {
             "changed": bool(patch),
             "patch": patch,
-            "changed_parameters": sorted(((patch.get("postgresql") or {}).get("parameters") or {})),
-            "diff": {"before": pretty(before), "after": pretty(applied(before, patch)), "before_header": "DCS", "after_header": "variables"},
+            "changed_parameters": sorted((patch.get("postgresql") or {}).get("parameters") or {}),
+            "diff": {
+                "before": pretty(before),
+                "after": pretty(applied(before, patch)),
+                "before_header": "DCS",
+                "after_header": "variables",
+            },
         }
         if patch and not module.check_mode:
             status, answer = rest.call("PATCH", "/config", patch)

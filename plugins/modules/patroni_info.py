@@ -146,7 +146,9 @@ def settled(name: str, cluster: dict[str, Any] | None, synchronous_members: int)
 def output(*command: str) -> str:
     """What a program printed, whatever it thought of it; empty where there is no such program."""
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=False, env={"LC_ALL": "C", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}).stdout
+        return subprocess.run(
+            command, capture_output=True, text=True, check=False, env={"LC_ALL": "C", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+        ).stdout
     except OSError:
         return ""
 

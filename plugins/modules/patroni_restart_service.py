@@ -126,7 +126,9 @@ def main() -> None:
         if ours:
             set_pause(rest, True)
         if not until(lambda: bool(member(rest).get("pause")), seconds):
-            module.fail_json(msg=f"The member did not see the pause within {seconds} s, so Patroni was not restarted (it would have stopped PostgreSQL).")
+            module.fail_json(
+                msg=f"The member did not see the pause within {seconds} s, so Patroni was not restarted (it would have stopped PostgreSQL)."
+            )
         subprocess.run(["systemctl", "restart", asked["unit"]], check=True, capture_output=True, text=True)
         if not until(lambda: member(rest).get("postmaster_start_time") == started, seconds):
             module.fail_json(msg=f"Patroni did not come back to its PostgreSQL within {seconds} s; see: journalctl --unit {asked['unit']}")

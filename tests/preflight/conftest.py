@@ -137,7 +137,10 @@ def run_preflight(role: str, variables: dict[str, Any]) -> str | None:
     """
     path = ROLES / role
     merged = MAGIC | {"role_path": str(path), "role_name": role}
-    merged |= (_yaml(path / "defaults/main.yml") or {}) | _trusted(variables) | (_yaml(path / "vars/main.yml") or {})
+    merged |= (_yaml(path / "defaults/main.yml") or {}) | _trusted(variables)
+    # Ansible reads a file vars/main.yml, or every file of a folder vars/main.
+    for constants in [path / "vars/main.yml", *sorted((path / "vars/main").glob("*.yml"))]:
+        merged |= _yaml(constants) or {}
     try:
         _validate(path, merged)
         _run(_yaml(path / "tasks/preflight.yml"), path, merged)

@@ -1,0 +1,25 @@
+"""What role postgresql refuses before any host is touched."""
+
+import pytest
+
+ROWS = [
+    ({"postgresql_parameters": {"max_connections": 500}}, "has max_connections, which all members must share"),
+    ({"postgresql_parameters": {"Listen_Addresses": "*"}}, "has listen_addresses"),
+    ({"postgresql_memory_mb": 64}, "postgresql_memory_mb is 64; give at least 256"),
+    ({"postgresql_version": "14"}, "14"),
+]
+
+
+@pytest.mark.parametrize(("variables", "sentence"), ROWS, ids=[sentence for _, sentence in ROWS])
+def test_is_refused(refusal, variables, sentence):
+    answer = refusal("postgresql", variables)
+    assert answer is not None
+    assert any(it in answer for it in sentence.split("|")), answer
+
+
+def test_what_works_is_let_through(refusal):
+    assert refusal("postgresql", {}) is None
+    assert (
+        refusal("postgresql", {"postgresql_memory_mb": 256, "postgresql_parameters": {"work_mem": "8MB"}, "postgresql_version": "18"})
+        is None
+    )
