@@ -32,7 +32,7 @@ class Wait(NamedTuple):
 
 
 class Words(NamedTuple):
-    """The real provider's error sentences, each with {error} and perhaps {id}."""
+    """The real provider's error sentences, with {error} and the names of attributes to be filled in."""
 
     create: str
     read: str
@@ -250,7 +250,7 @@ def without_zeros(body: dict[str, Any], *kept: str) -> dict[str, Any]:
 def _in_words(words: str, state: State, error: Failure) -> Failure:
     if isinstance(error, Told):
         return error
-    told = Told(words.format(id=state.get("id") or "", error=error))
+    told = Told(words.format_map({**state, "id": state["id"] or "", "error": error}))
     told.hint = error.hint
     return told
 

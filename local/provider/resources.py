@@ -84,18 +84,13 @@ class FirewallRule(Remote):
     unread = frozenset({"firewall_group_id"})
     words = Words(
         "error creating firewall rule : {error}",
-        "error getting firewall rule: {error}",
+        "error getting firewall rule {firewall_group_id}: {error}",
         "error updating firewall rule: {error}",
         "error destroying firewall rule {id}: {error}",
     )
 
-    @property
-    def path(self) -> str:  # type: ignore[override]
-        """Rules live below their group, so there is no path without one."""
-        raise NotImplementedError
-
     def locate(self, state: State) -> str:
-        """The path of a rule."""
+        """Rules live below their group."""
         return f"/firewalls/{state['firewall_group_id']}/rules/{state['id']}"
 
     def make(self, state: State) -> None:
@@ -155,7 +150,7 @@ class Bucket(Remote):
         "error while creating object storage bucket : {error}",
         "error getting object storage buckets: {error}",
         "error updating object storage bucket: {error}",
-        "error deleting object storage bucket {id} : {error}",
+        "error deleting object storage bucket {name} : {error}",
     )
 
     def locate(self, state: State) -> str:

@@ -1,6 +1,5 @@
 """What goes wrong goes wrong as with the real provider: in its words, with nothing lost from the state."""
 
-import json
 import os
 import signal
 import subprocess
@@ -14,51 +13,6 @@ from .stub import Vultr
 from .test_life import TAGGED
 
 GONE = '{"error":"%s","status":%d}'
-EVERYTHING = (
-    TAGGED
-    + """
-resource "vultr_ssh_key" "this" {
-  name    = "k"
-  ssh_key = "ssh-ed25519 AAAA k"
-}
-
-resource "vultr_firewall_group" "this" {}
-
-resource "vultr_firewall_rule" "this" {
-  firewall_group_id = vultr_firewall_group.this.id
-  ip_type           = "v4"
-  protocol          = "tcp"
-  subnet            = "0.0.0.0"
-  subnet_size       = 0
-  port              = "22"
-}
-
-resource "vultr_block_storage" "this" {
-  region  = "ams"
-  size_gb = 40
-}
-
-resource "vultr_reserved_ip" "this" {
-  region  = "ams"
-  ip_type = "v4"
-}
-
-resource "vultr_object_storage" "this" {
-  cluster_id = 6
-  tier_id    = 3
-}
-
-resource "vultr_load_balancer" "this" {
-  region = "ams"
-  forwarding_rules {
-    frontend_protocol = "tcp"
-    frontend_port     = 5432
-    backend_protocol  = "tcp"
-    backend_port      = 5432
-  }
-}
-"""
-)
 
 
 @pytest.mark.parametrize("key", [None, "", "wrong"])
@@ -236,58 +190,6 @@ def test_a_failed_update_keeps_the_old_state(root: Root, vultr: Vultr) -> None:
     assert (run.code, "error updating instance " in run) == (1, True)
     assert root.state("vultr_instance.this")["tags"] == ["a", "b"]
     assert "0 added, 1 changed, 0 destroyed" in root.apply()
-
-
-ABSENT = [
-    ("/instances/[^/]*$", 404, "anything", "vultr_instance.this"),
-    ("/instances/[^/]*$", 400, "the instance not found", "vultr_instance.this"),
-    ("/vpcs/", 404, "Invalid VPC ID", "vultr_vpc.this"),
-    ("/ssh-keys/", 404, "Invalid ssh key", "vultr_ssh_key.this"),
-    ("/firewalls/[^/]*$", 404, "whatever", "vultr_firewall_group.this"),
-    ("/rules/", 404, "Firewall rule ID not found", "vultr_firewall_rule.this"),
-    ("/blocks/", 404, "Invalid block storage ID", "vultr_block_storage.this"),
-    ("/reserved-ips/", 404, "Invalid reserved-ip ID", "vultr_reserved_ip.this"),
-    ("/load-balancers/", 400, "boom", "vultr_load_balancer.this"),
-]
-BROKEN = [
-    ("/instances/[^/]*$", 401, "no", "error getting instance ("),
-    ("/vpcs/[^/]*$", 404, "other", "error getting VPC: "),
-    ("/ssh-keys/", 404, "other", "error getting SSH keys: "),
-    ("/rules/", 404, "other", "error getting firewall rule"),
-    ("/blocks/", 404, "other", "error getting block storage: "),
-    ("/reserved-ips/", 404, "other", "error getting Reserved IPs: "),
-    ("/object-storage/", 404, "gone", "error getting object storage account: "),
-]
-
-
-def test_what_counts_as_gone(root: Root, vultr: Vultr) -> None:
-    root.write(EVERYTHING)
-    run = root.apply()
-    assert run.code == 0, run.out
-    run = root.plan()
-    assert run.code == 0, run.out
-    for pattern, status, words, address in ABSENT:
-        vultr.faults.clear()
-        vultr.fault("GET", pattern, status, GONE % (words, status))
-        run = root.run("plan", "-json", "-target", address)
-        created = [
-            event["change"]["resource"]["addr"]
-            for event in map(json.loads, run.out.splitlines())
-            if event["type"] == "planned_change" and event["change"]["action"] == "create"
-        ]
-        assert address in created, (address, run.out)
-    for pattern, status, words, error in BROKEN:
-        vultr.faults.clear()
-        vultr.fault("GET", pattern, status, GONE % (words, status))
-        run = root.plan()
-        assert (run.code, error in run) == (1, True), (error, run.out)
-    # The text is looked for byte by byte, as in the real provider: a space after the colon makes it an error.
-    vultr.faults.clear()
-    vultr.fault("GET", "/firewalls/[^/]*$", 404, '{"error": "x", "status": 404}')
-    run = root.plan()
-    assert (run.code, "error getting firewall group " in run) == (1, True)
-    vultr.fault("GET", "/instances/[^/]*$", 404, "<html>")
-    assert "unable to unmarshal api response" in root.plan()
 
 
 def test_a_page_without_links_is_named(root: Root, vultr: Vultr) -> None:
