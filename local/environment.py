@@ -27,10 +27,17 @@ _STATEFUL = ("plan", "apply", "destroy", "refresh", "output", "import", "console
 _VARIED = ("plan", "apply", "destroy", "refresh", "import", "console")
 
 
+_forgotten: set[str] = set()
+
+
 def forget_the_real_vultr() -> None:
-    """Take the real key out of this process, and so out of all that it starts. Called before anything else for local clusters and tests."""
-    for name in SECRETS:
-        os.environ.pop(name, None)
+    """Take the real key out of this process, and so out of all that it starts. Called before anything else for local clusters and tests.
+
+    All else that a shell may tell tofu goes with it: arguments and tokens can hold a key too.
+    """
+    for name in [name for name in os.environ if name.startswith(("VULTR_", "TF_")) and name not in _OURS]:
+        _forgotten.add(name)
+        del os.environ[name]
 
 
 def blank(outer: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -135,7 +142,7 @@ def exports(cluster: Cluster, programs: list[Path]) -> str:
     given = settings(cluster, programs)
     gone = sorted(
         name
-        for name in {*os.environ, *_PROXIES, *_TRUST, *SECRETS}
+        for name in {*os.environ, *_forgotten, *_PROXIES, *_TRUST, *SECRETS}
         if name not in given and (name.startswith(("TF_", "VULTR_")) or name in _PROXIES + _TRUST + _OTHERS)
     )
     key = shlex.quote(str(cluster.vultr / "api_key"))

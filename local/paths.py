@@ -81,7 +81,7 @@ class Cluster:
     def public_network(self) -> str:
         """The network that stands for the public one.
 
-        Out of the range for benchmarks (RFC 2544), which nothing routes. The ranges for documentation are no choice: some sites use them inside.
+        Out of the range for benchmarks (RFC 2544), which nothing routes; the ranges for documentation are in use inside some sites.
         """
         return f"198.18.{self.number}.0/24"
 

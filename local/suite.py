@@ -17,6 +17,7 @@ from local.say import Refusal, say
 
 # Tests of what runs in the console's venv; all others run in Ansible's. The two cannot be one on Python 3.11.
 _LOCAL_TESTS = ("console", "vultr", "provider", "tofu")
+_LOCAL_PYTHON = Path(sys.executable)
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def check() -> list[Step]:
     return [
         *lint(),
         Step("tofu test", lambda: _tofu("test")),
-        *(Step(f"pytest tests/{path.name}", lambda path=path: _pytest(Path(sys.executable), path)) for path in here),
+        *(Step(f"pytest tests/{path.name}", lambda path=path: _pytest(_LOCAL_PYTHON, path)) for path in here),
         Step("pytest, the other tests", lambda: _pytest(tools.ansible(developing=True) / "python", *theirs)),
     ]
 

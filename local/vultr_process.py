@@ -1,5 +1,6 @@
 """The local Vultr as a process: started detached, known again by what it was told, stopped."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -97,7 +98,8 @@ def stop(cluster: Cluster) -> bool:
     if pid is None:
         return False
     for sign, patience in ((signal.SIGTERM, 15.0), (signal.SIGKILL, 5.0)):
-        os.kill(pid, sign)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, sign)
         deadline = time.monotonic() + patience
         while running(cluster) is not None and time.monotonic() < deadline:
             time.sleep(0.1)

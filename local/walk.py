@@ -49,12 +49,12 @@ def readme_block(env: dict[str, str], folder: Path) -> None:
 
 
 def five_steps() -> str:
-    """The block of README.md that begins with `cd tofu`, with the key that it tells the reader to fill in left to the environment."""
+    """The block of README.md that begins with `cd tofu` and `tofu init`, as printed."""
     text = (CHECKOUT / "README.md").read_text()
-    found = re.search(r"^```(?:sh|bash|shell)?\n(cd tofu\n.*?)^```", text, re.MULTILINE | re.DOTALL)
+    found = re.search(r"^```(?:sh|bash|shell)?\n(cd tofu\ntofu init\n.*?)^```", text, re.MULTILINE | re.DOTALL)
     if not found:
-        raise Refusal("README.md has no block that begins with `cd tofu`.")
-    return re.sub(r"^export VULTR_API_KEY=…$", ":", found[1], flags=re.MULTILINE)
+        raise Refusal("README.md has no block that begins with `cd tofu` and `tofu init`.")
+    return found[1]
 
 
 def refuse_leftovers(home: Path) -> None:
