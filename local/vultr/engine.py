@@ -99,7 +99,7 @@ def remove_all(cluster: str) -> list[str]:
     removed = []
     marked = {"label": f"{LABEL}={cluster}"}
     with asking() as docker_client:
-        for container in docker_client.containers.list(all=True, filters=marked):
+        for container in docker_client.containers.list(all=True, ignore_removed=True, filters=marked):
             _gone(lambda thing=container: thing.remove(force=True, v=True))
             removed.append(f"container {container.name}")
         for network in docker_client.networks.list(filters=marked):

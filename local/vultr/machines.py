@@ -187,7 +187,7 @@ class DockerMachines:
         return [f"{key}={value}" for key, value in labels(self._config.cluster, kind="instance", **more).items()]
 
     def _find(self, client: docker.DockerClient, machine_id: str) -> Container | None:
-        found = client.containers.list(all=True, filters={"label": self._marks(instance=machine_id)})
+        found = client.containers.list(all=True, ignore_removed=True, filters={"label": self._marks(instance=machine_id)})
         return found[0] if found else None
 
     def _create(self, client: docker.DockerClient, machine: Machine) -> Container:

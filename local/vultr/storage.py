@@ -137,7 +137,7 @@ class DockerStorage:
 
     def _find(self, client: docker.DockerClient, gateway: Gateway) -> Container | None:
         marks = labels(self._config.cluster, kind="storage", hostname=gateway.hostname)
-        found = client.containers.list(all=True, filters={"label": [f"{key}={value}" for key, value in marks.items()]})
+        found = client.containers.list(all=True, ignore_removed=True, filters={"label": [f"{key}={value}" for key, value in marks.items()]})
         return found[0] if found else None
 
     def _found(self, client: docker.DockerClient, gateway: Gateway) -> Container:
