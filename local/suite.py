@@ -83,14 +83,20 @@ def scenarios() -> list[str]:
 
 
 def quick_scenarios() -> list[str]:
-    """One scenario for each role, and the whole cluster."""
+    """One scenario for each role, the whole cluster, and one failover."""
     roles = {path.name for path in (CHECKOUT / "roles").iterdir()}
-    return [name for name in scenarios() if name in roles or name == "default"]
+    return [name for name in scenarios() if name in roles or name in ("default", "failover")]
 
 
 def test(names: list[str]) -> list[Step]:
     """Everything: check, the scenarios, the path that a person walks."""
-    return [*check(), *(scenario(name) for name in names), Step("the whole path: make up, again, status, README, down", walk.whole_path)]
+    machines = Step("pytest tests/vultr, with real machines", lambda: _pytest(_LOCAL_PYTHON, CHECKOUT / "tests/vultr", only="docker"))
+    return [
+        *check(),
+        machines,
+        *(scenario(name) for name in names),
+        Step("the whole path: make up, again, status, README, down", walk.whole_path),
+    ]
 
 
 def scenario(name: str) -> Step:
@@ -116,9 +122,9 @@ def _molecule(name: str) -> None:
         raise Refusal(f"molecule {name} passed, but a playbook that its sequence names is missing: look for `missing` in {log}")
 
 
-def _pytest(python: Path, *paths: Path) -> None:
-    name = f"pytest {paths[0].name}" if len(paths) == 1 else "pytest"
-    _run(name, python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *paths)
+def _pytest(python: Path, *paths: Path, only: str = "not docker") -> None:
+    name = f"pytest {paths[0].name}{'' if only.startswith('not') else ' ' + only}" if len(paths) == 1 else "pytest"
+    _run(name, python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", only, *paths)
 
 
 def _tofu(verb: str) -> None:

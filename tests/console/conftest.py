@@ -18,7 +18,8 @@ from local.paths import Cluster  # noqa: E402
 
 # Looks like a key of Vultr's and opens nothing. Whoever gets to see it in a test is a defect.
 REAL_KEY = "REALKEYREALKEYREALKEYREALKEYREALKEY0"
-_RECORDER = """#!{python}
+# Without site-packages, as it is started a hundred times.
+_RECORDER = """#!{python} -SE
 import json, os, pathlib, sys
 with pathlib.Path({record!r}).open("a") as file:
     file.write(json.dumps({{"words": sys.argv, "env": dict(os.environ)}}) + "\\n")
