@@ -142,7 +142,8 @@ class DockerMachines:
             for nic in machine.nics:
                 client.networks.get(nic.network).connect(container, ipv4_address=nic.address)
             if fresh:
-                code, output = container.exec_run(["update-ca-certificates"])
+                # Not in /tmp, which the boot empties meanwhile.
+                code, output = container.exec_run(["update-ca-certificates"], environment={"TMPDIR": "/var/cache"})
                 if code:
                     raise EngineError(f"{machine.label} does not take the local CA: {output.decode(errors='replace').strip()}")
 
