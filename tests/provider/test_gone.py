@@ -55,7 +55,7 @@ def test_gone(provider: Any, vultr: Vultr, kind: str, status: int, body: str) ->
     [
         ("vultr_instance", 401, '{"error":"no","status":401}', 'error getting instance (1): {"error":"no","status":401}'),
         ("vultr_instance", 404, "<html>", "unable to unmarshal api response"),
-        ("vultr_vpc", 404, '{"error":"other","status":404}', "error getting VPC: "),
+        ("vultr_vpc", 404, '{"error":"VPC not ready","status":404}', "error getting VPC: "),
         ("vultr_ssh_key", 404, '{"error":"other","status":404}', "error getting SSH keys: "),
         # The text is looked for byte by byte, as in the real provider: a space after the colon makes it an error.
         ("vultr_firewall_group", 404, '{"error": "x", "status": 404}', "error getting firewall group 1 : "),
