@@ -1,0 +1,32 @@
+"""One row: variables, and what the refusal must say."""
+
+import pytest
+
+GOOD = [
+    {},
+    {"node_held_packages": ["postgresql-*", "libstdc++6"], "node_protected_units": ["postgresql@*.service"]},
+    {"node_sysctl": {"net.ipv4.conf.eth0/1.arp_filter": 1, "vm.overcommit_memory": 0}, "node_swap": "keep"},
+    {"node_ssh_keys_only": False, "ansible_password": "x"},
+]
+BAD = [
+    ({"node_held_packages": ["Postgres QL"]}, "node_held_packages has Postgres QL; write names of packages"),
+    ({"node_held_packages": ["*"]}, "would hold the whole system back"),
+    ({"node_protected_units": ["patroni"]}, "node_protected_units has patroni; write names of units that end in .service"),
+    ({"node_sysctl": {"swappiness": 1}}, "node_sysctl has swappiness; write names with points"),
+    ({"node_sysctl": {"vm.overcommit_memory": 2}}, "set node_strict_overcommit, which computes it"),
+    ({"ansible_password": "x"}, "it would lock itself out. Use an SSH key"),
+    ({"ansible_ssh_pass": "x"}, "it would lock itself out. Use an SSH key"),
+    ({"node_package_index_minutes": -1}, "node_package_index_minutes is -1"),
+    ({"node_cloud_init_timeout": 0}, "node_cloud_init_timeout is 0; give at least 1 second"),
+    ({"node_swap": "off"}, "node_swap"),
+]
+
+
+@pytest.mark.parametrize("variables", GOOD, ids=str)
+def test_what_can_work_is_taken(refusal, variables):
+    assert refusal("node", variables) is None
+
+
+@pytest.mark.parametrize(("variables", "sentence"), BAD, ids=[sentence for _, sentence in BAD])
+def test_what_cannot_work_is_refused(refusal, variables, sentence):
+    assert sentence in refusal("node", variables)
