@@ -27,11 +27,18 @@ def patronis_patch(config: dict, data: dict) -> bool:
     return True
 
 
+def as_read(value):
+    """A document as Patroni reads it: a number and its digits are one, a boolean is itself."""
+    if isinstance(value, dict):
+        return {key: as_read(inner) for key, inner in value.items()}
+    return value if isinstance(value, bool) else str(value)
+
+
 @given(documents, documents)
 def test_the_difference_makes_one_into_the_other(before, after):
     result = copy.deepcopy(before)
     patronis_patch(result, dynamic.difference(before, after))
-    assert not dynamic.difference(result, after)
+    assert as_read(result) == as_read(after)
     assert result == dynamic.applied(before, dynamic.difference(before, after))
 
 
