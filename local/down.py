@@ -5,10 +5,10 @@ import shutil
 import subprocess
 
 from local import engine, environment, vultr_process
+from local.engine import remove_all
 from local.lock import held
 from local.paths import CHECKOUT, Cluster, home
 from local.say import Refusal, say, stage
-from local.vultr.engine import remove_all
 
 
 def down(cluster: Cluster) -> None:

@@ -11,6 +11,7 @@ from docker.errors import DockerException
 
 from local.paths import cache
 from local.say import Refusal, say, stage, tail
+from local.vultr import engine as machines
 
 _PATIENCE = 60.0
 
@@ -40,6 +41,14 @@ def provide() -> docker.DockerClient:
         with stage("starting the Docker engine"):
             _start()
     return client()
+
+
+def remove_all(cluster: str) -> list[str]:
+    """Remove what carries the cluster's label; returns what that was. Raises Refusal when the engine does not answer."""
+    try:
+        return machines.remove_all(cluster)
+    except machines.EngineError as error:
+        raise Refusal(str(error)) from error
 
 
 def _start() -> None:

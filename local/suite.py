@@ -149,10 +149,10 @@ def _run(name: str, *words: str | Path, cwd: Path = CHECKOUT, extra: dict[str, s
 
 
 def surroundings() -> dict[str, str]:
-    """What tests are told: no key, no proxy, nobody's settings, and our programs first on PATH."""
+    """What tests are told: no key, no proxy, no cluster, nobody's settings, and our programs first on PATH."""
     programs = [tools.ansible(developing=True), tools.tool("tofu").parent]
     return {
-        **environment.blank(),
+        **{name: value for name, value in environment.blank().items() if name not in ("CLUSTER", "ELEPHANT_HOME", "NODE")},
         "ELEPHANT_CACHE": str(cache()),
         "NO_COLOR": "1",
         "PATH": os.pathsep.join([*(str(folder) for folder in programs), os.environ.get("PATH", os.defpath)]),

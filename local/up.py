@@ -9,11 +9,11 @@ from pathlib import Path
 
 from local import child, engine, environment, host_image, machine, tools, vultr_process
 from local.api import Api
+from local.engine import remove_all
 from local.lock import held
 from local.paths import CHECKOUT, Cluster
 from local.playbook import Watch
 from local.say import Refusal, say, stage
-from local.vultr.engine import remove_all
 
 _NOT_COPIED = shutil.ignore_patterns(".terraform", ".terraform.*", "*.tfstate*", "*.tfvars", "*.tfvars.json", "tests", "__pycache__")
 

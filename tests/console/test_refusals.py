@@ -209,3 +209,17 @@ def test_a_process_that_only_looks_like_ours_is_left_alone(local):
     finally:
         other.send_signal(signal.SIGKILL)
         other.wait()
+
+
+def test_down_without_an_engine_keeps_the_folder_that_says_what_there_is(local, monkeypatch):
+    def gone(cluster):
+        raise engine.machines.EngineError("The Docker engine of this machine does not answer: start it.")
+
+    monkeypatch.setattr(engine.machines, "remove_all", gone)
+    assert "start it" in sentence(console.main, "down")
+    assert local.folder.exists()
+
+
+def test_tests_are_told_no_cluster(recorded, monkeypatch):
+    monkeypatch.setenv("CLUSTER", "local")
+    assert not {"CLUSTER", "ELEPHANT_HOME", "NODE"} & set(suite.surroundings())
