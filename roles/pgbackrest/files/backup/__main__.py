@@ -7,23 +7,38 @@ import sys
 from pathlib import Path
 
 import ensure
+import rehearsal
 import schedule
 import server
 import settings
+import status
+import timelines
 from repository import BackupError, PgBackRest
 
-COMMANDS = {"guard": ensure.guard, "ensure": ensure.ensure, "schedule": schedule.run}
+COMMANDS = {
+    "guard": ensure.guard,
+    "ensure": ensure.ensure,
+    "schedule": schedule.run,
+    "rescue": timelines.rescue,
+    "rehearse": rehearsal.rehearse,
+    "status": status.status,
+}
 
 
 def main() -> int:
     """Run one command; answers the exit code."""
     parser = argparse.ArgumentParser(prog="backup", description=__doc__)
-    parser.add_argument("command", choices=COMMANDS)
+    parser.add_argument("command", choices=[*COMMANDS, "take"])
+    parser.add_argument("--type", choices=["full", "diff", "incr"], default="diff", help="for take: type of the backup")
     parser.add_argument("--settings", type=Path, default=settings.PATH)
     arguments = parser.parse_args()
     told = settings.read(arguments.settings)
+    pgbackrest = PgBackRest(told.stanza)
     try:
-        COMMANDS[arguments.command](told, PgBackRest(told.stanza))
+        if arguments.command == "take":
+            schedule.now(told, pgbackrest, arguments.type)
+        else:
+            COMMANDS[arguments.command](told, pgbackrest)
     except (BackupError, server.NotRunning) as error:
         print(error, file=sys.stderr)
         return 1

@@ -17,8 +17,9 @@ def guard(settings: Settings, pgbackrest: PgBackRest) -> None:
     if held:
         where = ", ".join(map(str, held))
         raise BackupError(
-            f"repository {where} already holds the stanza {settings.stanza}, but the hosts are blank: a new cluster would write beside the archive"
-            " of the old one. Bring the old one back with playbooks/backup/restore.yml, or choose another pgbackrest_stanza."
+            f"repository {where} already holds the stanza {settings.stanza}, but the hosts are blank:"
+            " a new cluster would write beside the archive of the old one."
+            " Bring the old one back with playbooks/backup/restore.yml, or choose another pgbackrest_stanza."
         )
     print("the repositories are free")
 

@@ -88,6 +88,7 @@ class PgBackRest:
     """The command with its stanza."""
 
     def __init__(self, stanza: str) -> None:
+        self.stanza = stanza
         self.base = ["pgbackrest", f"--stanza={stanza}"]
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:

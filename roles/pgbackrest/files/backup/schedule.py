@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import server
-from repository import LOCKED, Backup, BackupError, PgBackRest
+from repository import Backup, BackupError, PgBackRest
 from settings import Settings
 
 HOUR = 3600
@@ -26,6 +26,7 @@ def due(settings: Settings, backups: list[Backup], rank: int, now: float) -> str
 
 def take(settings: Settings, pgbackrest: PgBackRest, repository: int, rank: int) -> str:
     """Take the backup that is due, if any; answers a sentence."""
+    failure = ""
     for attempt in range(ATTEMPTS):
         info = pgbackrest.info()
         kind = due(settings, info.of(repository), rank, time.time())
@@ -35,11 +36,13 @@ def take(settings: Settings, pgbackrest: PgBackRest, repository: int, rank: int)
             done = pgbackrest.run(f"--repo={repository}", f"--type={kind}", "backup")
             if done.returncode == 0:
                 return f"repository {repository}: took a backup of type {kind}"
-            if done.returncode != LOCKED:
-                raise BackupError(f"repository {repository}: backup failed: {' '.join((done.stdout + done.stderr).split())}")
+            # A lock that another node holds, here or there, shows in several exit codes: the leader behind it is not found, for one.
+            failure = " ".join((done.stdout + done.stderr).split())
         # The longer, the later in the order: so the next attempts do not meet again.
         time.sleep((rank + 1) * settings.stagger_seconds * (attempt + 1))
-    return f"repository {repository}: another node is taking a backup"
+    if info.running:
+        return f"repository {repository}: another node is taking a backup"
+    raise BackupError(f"repository {repository}: backup failed: {failure}")
 
 
 def run(settings: Settings, pgbackrest: PgBackRest) -> None:
@@ -53,3 +56,12 @@ def run(settings: Settings, pgbackrest: PgBackRest) -> None:
     time.sleep(rank * settings.stagger_seconds)
     for repository in settings.repositories:
         print(take(settings, pgbackrest, repository, rank))
+
+
+def now(settings: Settings, pgbackrest: PgBackRest, kind: str) -> None:
+    """A backup that a person asks for, on the first member in the order."""
+    if server.rank(settings) == 0:
+        for repository in settings.repositories:
+            pgbackrest.patiently(f"--repo={repository}", f"--type={kind}", "backup")
+            newest = pgbackrest.info().of(repository)[-1]
+            print(f"repository {repository}: {newest.label} is complete, {newest.size // 2**20} MB of database")

@@ -16,7 +16,13 @@ class NotRunning(Exception):
 def ask(settings: Settings, sql: str) -> list[list[str]]:
     """Rows of text. Raises NotRunning when the server cannot be asked."""
     command = ["psql", "--no-psqlrc", "--no-align", "--tuples-only", "--quiet", "--field-separator=\t", "--set=ON_ERROR_STOP=1"]
-    command += [f"--host={settings.socket_directory}", f"--port={settings.port}", "--username=postgres", "--dbname=postgres", f"--command={sql}"]
+    command += [
+        f"--host={settings.socket_directory}",
+        f"--port={settings.port}",
+        "--username=postgres",
+        "--dbname=postgres",
+        f"--command={sql}",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise NotRunning(" ".join(done.stderr.split()))
