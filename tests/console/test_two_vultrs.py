@@ -43,6 +43,8 @@ def nothing_is_made(monkeypatch, local):
     monkeypatch.setattr(up, "_start_halted", lambda cluster: None)
     monkeypatch.setattr(up, "_discard_what_was_interrupted", lambda cluster: None)
     monkeypatch.setattr(walk, "whole_path", lambda: None)
+    # One scenario is told what all are told.
+    monkeypatch.setattr(suite, "scenarios", lambda: ["default"])
     monkeypatch.setattr(child, "become", lambda words, env: child.answer(words, env))
     monkeypatch.setattr(reach, "_inventory", lambda cluster, env: {"vars": {"n": {}}, "groups": {"postgresql": ["n"]}})
     monkeypatch.setattr("local.down.remove_all", lambda name: [])
