@@ -125,14 +125,16 @@ def test_a_row_comes_back(leader):
     sql(leader, "CREATE TABLE IF NOT EXISTS kept (at timestamptz DEFAULT now(), n int)")
     sql(leader, "INSERT INTO kept (n) VALUES (1)")
     rows = sql(leader, "SELECT count(*) FROM kept")
-    sql(leader, "SELECT pg_create_restore_point('before')")
+    # A name of its own for each run: recovery stops at the first one of that name.
+    point = f"before_{time.time_ns()}"
+    sql(leader, f"SELECT pg_create_restore_point('{point}')")
     sql(leader, "TRUNCATE kept")
     assert run(leader, "pgbackrest --stanza=scenario check").rc == 0
     place = "/var/tmp/restored"
     own = f"--pg1-path={place} --lock-path={place}.lock --log-path={place}.log"
     script = f"""set -e
       rm -rf {place}*; mkdir -m 700 {place} {place}.lock {place}.log
-      pgbackrest --stanza=scenario {own} --no-delta --archive-mode=off --type=name --target=before --target-action=promote restore
+      pgbackrest --stanza=scenario {own} --no-delta --archive-mode=off --type=name --target={point} --target-action=promote restore
       touch {place}/pg_hba.conf; echo 'local all all peer' > {place}/pg_hba.conf
       echo "listen_addresses='' port=5499 unix_socket_directories='{place}' archive_mode=off" | tr ' ' '\\n' > {place}/postgresql.conf
       /usr/lib/postgresql/17/bin/pg_ctl -w -t 60 -D {place} -l {place}.log/log start >/dev/null"""
