@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 import server
@@ -59,9 +60,13 @@ def run(settings: Settings, pgbackrest: PgBackRest) -> None:
 
 
 def now(settings: Settings, pgbackrest: PgBackRest, kind: str) -> None:
-    """A backup that a person asks for, on the first member in the order."""
-    if server.rank(settings) == 0:
-        for repository in settings.repositories:
-            pgbackrest.patiently(f"--repo={repository}", f"--type={kind}", "backup")
-            newest = pgbackrest.info().of(repository)[-1]
-            print(f"repository {repository}: {newest.label} is complete, {newest.size // 2**20} MB of database")
+    """A backup that a person asks for, on the first member in the order; the others print nothing."""
+    try:
+        rank = server.rank(settings)
+    except server.NotRunning as reason:
+        print(f"PostgreSQL does not run here, so no backup is taken from here: {reason}", file=sys.stderr)
+        return
+    for repository in settings.repositories if rank == 0 else []:
+        pgbackrest.patiently(f"--repo={repository}", f"--type={kind}", "backup")
+        newest = pgbackrest.info().of(repository)[-1]
+        print(f"repository {repository}: {newest.label} is complete, {newest.size // 2**20} MB of database")
