@@ -3,11 +3,14 @@
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
+# Of the environment that runs this test, whatever is on PATH.
+ANSIBLE_PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
 
 
 def inventory(etcd: int, postgresql: int) -> str:
@@ -24,7 +27,7 @@ def inventory(etcd: int, postgresql: int) -> str:
 def said(tmp_path: Path, text: str, *options: str) -> str:
     (tmp_path / "hosts.yml").write_text(text)
     run = subprocess.run(
-        ["ansible-playbook", "--inventory", tmp_path / "hosts.yml", *options, "playbooks/provision/ha.yml"],
+        [ANSIBLE_PLAYBOOK, "--inventory", tmp_path / "hosts.yml", *options, "playbooks/provision/ha.yml"],
         capture_output=True,
         text=True,
         check=False,
