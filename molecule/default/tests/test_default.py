@@ -21,7 +21,7 @@ def sql(host, query):
 def test_patroni_sees_one_leader_and_a_synchronous_standby(host):
     if not is_database(host):
         return
-    members = json.loads(host.check_output("patronictl -c /etc/patroni/config.yml list --format json"))
+    members = json.loads(host.check_output("patronictl list --format json"))
     assert sorted(member["Role"] for member in members) == ["Leader", "Sync Standby"], members
     assert {member["State"] for member in members} == {"running", "streaming"}, members
 
