@@ -32,7 +32,7 @@ def status(cluster: Cluster) -> None:
 def psql(cluster: Cluster) -> None:
     """A session as the superuser on the leader. The leader is asked for at every call."""
     env = _prepared(cluster)
-    hosts = _inventory(cluster, env)
+    hosts = inventory(cluster, env)
     databases = sorted(hosts["groups"].get("postgresql", []))
     if not databases:
         raise Refusal(f"Cluster {cluster.name} has no database host in its inventory: run make status{_named(cluster)} to see what it has.")
@@ -47,7 +47,7 @@ def psql(cluster: Cluster) -> None:
 def ssh(cluster: Cluster, node: str | None) -> None:
     """A shell on a node, by its name in the inventory."""
     env = _prepared(cluster)
-    hosts = _inventory(cluster, env)
+    hosts = inventory(cluster, env)
     names = ", ".join(sorted(hosts["vars"])) or "none"
     if not node:
         raise Refusal(f"Which node? make ssh NODE=…{_named(cluster)}; there are: {names}.")
@@ -82,7 +82,7 @@ def _prepared(cluster: Cluster) -> dict[str, str]:
     return environment.clients(cluster, [tools.ansible()])
 
 
-def _inventory(cluster: Cluster, env: dict[str, str]) -> dict:
+def inventory(cluster: Cluster, env: dict[str, str]) -> dict:
     """Hosts and groups as Ansible sees them: {"vars": {host: its variables}, "groups": {group: [host]}}."""
     listed = _log(cluster).with_name("inventory.json")
     child.run(

@@ -1,14 +1,16 @@
 """The whole path as a person walks it, on a cluster of its own, with a key exported that must never be used."""
 
+import json
 import os
 import re
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import docker
 
-from local import child, engine, vultr_process
+from local import child, engine, environment, reach, tools, vultr_process
 from local.paths import CHECKOUT, Cluster, cache
 from local.say import Refusal, say
 from local.vultr.engine import LABEL
@@ -29,6 +31,9 @@ def whole_path() -> None:
             _make(env, "up", log="up-again")
             _refuse_changes(CLUSTER.log / "ha.log", CLUSTER.log / "tofu-apply.log")
             _refuse_a_poor_table(_make(env, "status"))
+            closed = environment.clients(CLUSTER, [tools.ansible(), tools.tool("tofu").parent])
+            _refuse_another_inventory(closed)
+            _refuse_a_quiet_failure(closed)
             readme_block(env, Path(folder))
             _refuse_the_sentinel(home)
         finally:
@@ -94,6 +99,42 @@ def _refuse_a_poor_table(table: str) -> None:
         raise Refusal(f"make status does not show {', '.join(missing)}:\n{table}")
     if "leader" not in table or "unreachable" in table:
         raise Refusal(f"make status shows a cluster that is not whole:\n{table}")
+
+
+def _refuse_another_inventory(env: dict[str, str]) -> None:
+    """What tofu made and what Ansible sees must be the same hosts, by name, address and group."""
+    state = environment.tofu_root(CLUSTER) / "terraform.tfstate"
+    # `tofu show` takes the state as a word of its own, and no -var-file.
+    shown = child.answer([tools.tool("tofu"), "show", "-json", state], env, cwd=environment.tofu_root(CLUSTER))
+    made = {
+        one["label"]: (one["main_ip"], one["internal_ip"], next(tag for tag in one["tags"] if tag.startswith("role=")))
+        for one in _instances(json.loads(shown or "{}").get("values", {}).get("root_module", {}))
+    }
+    seen = reach.inventory(CLUSTER, env)
+    roles = {host: f"role={group}" for group in ("etcd", "postgresql") for host in seen["groups"].get(group, [])}
+    listed = {host: (row["ansible_host"], row["cluster_address"], roles.get(host)) for host, row in seen["vars"].items()}
+    if not made or made != listed:
+        raise Refusal(f"tofu made {made}, but the inventory lists {listed}")
+
+
+def _instances(module: dict) -> Iterator[dict]:
+    for resource in module.get("resources", []):
+        if resource["type"] == "vultr_instance" and resource["mode"] == "managed":
+            yield resource["values"]
+    for inner in module.get("child_modules", []):
+        yield from _instances(inner)
+
+
+def _refuse_a_quiet_failure(env: dict[str, str]) -> None:
+    """Without a key, or with a wrong one, inventory and playbook must fail and name the variable, never go on with no hosts."""
+    without = {name: value for name, value in env.items() if name != "VULTR_API_KEY"}
+    listing = ["ansible-inventory", "-i", "inventories/vultr.yml", "--list"]
+    playing = ["ansible-playbook", "-i", "inventories/vultr.yml", "playbooks/cluster/status.yml"]
+    for said, given in (("VULTR_API_KEY is not set", without), ("does not accept VULTR_API_KEY", {**env, "VULTR_API_KEY": "wrong"})):
+        for words in (listing, playing):
+            ended = subprocess.run(words, cwd=CHECKOUT, env=given, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+            if ended.returncode == 0 or said not in ended.stderr + ended.stdout:
+                raise Refusal(f"{words[0]} does not say {said!r} (exit code {ended.returncode}):\n{ended.stderr}")
 
 
 def _refuse_the_sentinel(home: Path) -> None:

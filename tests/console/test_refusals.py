@@ -165,13 +165,13 @@ def test_a_home_too_long_for_sockets(monkeypatch, tmp_path):
 )
 def test_a_node_that_is_none(node, said, local, monkeypatch, recorded):
     monkeypatch.setattr(vultr_process, "insist", lambda cluster: None)
-    monkeypatch.setattr(reach, "_inventory", lambda cluster, env: {"vars": {"b": {}, "a": {}}, "groups": {}})
+    monkeypatch.setattr(reach, "inventory", lambda cluster, env: {"vars": {"b": {}, "a": {}}, "groups": {}})
     assert said in sentence(reach.ssh, local, node)
 
 
 def test_nobody_leads(local, monkeypatch, recorded):
     monkeypatch.setattr(vultr_process, "insist", lambda cluster: None)
-    monkeypatch.setattr(reach, "_inventory", lambda cluster, env: {"vars": {"a": {}}, "groups": {"postgresql": ["a"]}})
+    monkeypatch.setattr(reach, "inventory", lambda cluster, env: {"vars": {"a": {}}, "groups": {"postgresql": ["a"]}})
     assert "make status shows what they say" in sentence(reach.psql, local)
 
 

@@ -46,7 +46,7 @@ def nothing_is_made(monkeypatch, local):
     # One scenario is told what all are told.
     monkeypatch.setattr(suite, "scenarios", lambda: ["default"])
     monkeypatch.setattr(child, "become", lambda words, env: child.answer(words, env))
-    monkeypatch.setattr(reach, "_inventory", lambda cluster, env: {"vars": {"n": {}}, "groups": {"postgresql": ["n"]}})
+    monkeypatch.setattr(reach, "inventory", lambda cluster, env: {"vars": {"n": {}}, "groups": {"postgresql": ["n"]}})
     monkeypatch.setattr("local.down.remove_all", lambda name: [])
     monkeypatch.setattr("local.bench.bench", lambda: up.up(Cluster("local")))
     monkeypatch.setenv("NODE", "n")
