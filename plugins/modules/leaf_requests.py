@@ -131,8 +131,12 @@ NO_AUTHORITY = (
 )
 OTHER_AUTHORITY = (
     "The certificates {names} on this host were signed by a CA that is not in the controller's ca.crt. Is this the right cluster's folder? "
-    "To move to a new CA, append the old certificate to ca.crt for one run; to cut over at once, set certificates_accept_new_authority to "
-    "true."
+    "To move to a new CA, take the steps in the README of the role certificates; to cut over at once, set "
+    "certificates_accept_new_authority to true."
+)
+NEWCOMER = (
+    "The first certificate of the controller's ca.crt is one that this host does not trust yet. What runs here may read its CA only when "
+    "it starts, and would refuse what the new one signs: put the old CA first and the new one after it for one run, then the new one first."
 )
 
 
@@ -187,6 +191,9 @@ def judge(module: AnsibleModule, wanted: list[pki.Leaf], directory: Path) -> tup
     if strangers and not (bundle and module.params["accept_new_authority"]):
         module.fail_json(msg=(OTHER_AUTHORITY if bundle else NO_AUTHORITY).format(names=", ".join(strangers)))
     installed = directory / "ca.crt"
+    known = load(installed, x509.load_pem_x509_certificates)
+    if "another CA signed it" in due.values() and known and bundle[0] not in known and not module.params["accept_new_authority"]:
+        module.fail_json(msg=NEWCOMER)
     if not installed.exists() or installed.read_text().strip() != module.params["ca_certificate"].strip():
         due["ca"] = "it is not what the controller has" if installed.exists() else "it is not there"
     return due, days
