@@ -1,0 +1,34 @@
+"""Every link between the documents leads somewhere, and the map knows every page."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = ("docs", "roles", "local", "tofu", "molecule", "playbooks")
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md") if ".terraform" not in page.parts)]
+)
+CODE = re.compile(r"^```.*?^```|`[^`\n]*`", flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(page: Path) -> set[str]:
+    """What a heading is called in a link: GitHub's rule, lower case, no punctuation but - and _, blanks to hyphens."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ +(.+?)\s*$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    links = re.findall(r"\]\((?![a-z]+:)([^)#\s]*)(?:#([^)\s]+))?\)", CODE.sub("", page.read_text()))
+    for target, anchor in links:
+        there = (page.parent / target).resolve() if target else page
+        assert there.exists(), target
+        assert not anchor or anchor in anchors(there), f"{target}#{anchor}"
+
+
+def test_the_map_knows_every_page():
+    mapped = set(re.findall(r"^\| \[[^]]+\]\((\w+\.md)\)", (ROOT / "docs/README.md").read_text(), flags=re.MULTILINE))
+    assert mapped == {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"}
