@@ -1,6 +1,7 @@
 """The console behind make: python -m local VERB."""
 
 import os
+import signal
 import sys
 
 from local import environment
@@ -63,6 +64,9 @@ def _suite(verb: str, *words: str) -> int:
 
 
 if __name__ == "__main__":
+    # As ^C: what was started is ended first, so that nothing works on beside the next command.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda received, _: sys.exit(128 + received))
     try:
         sys.exit(main(*(sys.argv[1:] or ["help"])))
     except Refusal as refusal:

@@ -45,9 +45,11 @@ def run(
                 file.flush()
                 if each_line:
                     each_line(line.rstrip("\n"))
-        except KeyboardInterrupt:
-            # The terminal has sent the child the same signal; a second one would make tofu drop its state.
-            process.wait()
+        except BaseException as error:
+            # The terminal has sent the child the same ^C; a second one would make tofu drop its state. Of anything else it knows nothing.
+            if not isinstance(error, KeyboardInterrupt):
+                process.send_signal(signal.SIGINT)
+            process.communicate()
             raise
     if process.returncode != 0:
         say(tail(log))

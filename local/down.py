@@ -18,6 +18,8 @@ def down(cluster: Cluster) -> None:
     if not cluster.folder.exists() and not engine.answers():
         say(f"There is no cluster {cluster.name} on this machine.")
         return
+    if (cluster.folder / "state.key").exists() and not cluster.vultr.exists():
+        raise Refusal(f"{cluster.folder} holds the keys of a cluster that make up did not make; make down leaves it alone.")
     existed = cluster.folder.exists()
     with held(cluster):
         with stage("connections closed"):

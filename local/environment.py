@@ -15,7 +15,7 @@ from local.say import Refusal
 # Whatever tofu, Ansible or the clients' HTTP libraries would take from a user's shell instead of from us.
 _STEERING = ("VULTR_", "TF_", "ANSIBLE_")
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
-# With SSL_CERT_DIR a client would trust the world's CAs beside ours, and so the real Vultr.
+# Without a folder of its own here a client would trust the world's CAs beside ours, and so the real Vultr: OpenSSL and Go have a default.
 _TRUST = ("SSL_CERT_DIR",)
 # Settings of the local Vultr and of the console that are no secrets and steer nothing else.
 _OURS = ("VULTR_VPC2", "VULTR_PROVIDER")
@@ -104,6 +104,8 @@ def settings(cluster: Cluster, programs: list[Path]) -> dict[str, str]:
         **arguments,
         "HTTPS_PROXY": proxy(cluster),
         "SSL_CERT_FILE": str(certificate(cluster)),
+        "SSL_CERT_DIR": str(cluster.no_authorities),
+        "LC_ALL": "C.UTF-8",
         "ANSIBLE_SSH_CONTROL_PATH_DIR": str(cluster.sockets),
         "ANSIBLE_PRIVATE_KEY_FILE": str(cluster.key),
         "PATH": os.pathsep.join([*dict.fromkeys(str(folder) for folder in programs), os.environ.get("PATH", os.defpath)]),

@@ -83,7 +83,7 @@ def _build(engine: docker.DockerClient, parts: dict) -> None:
 
 def _import(engine: docker.DockerClient, tree: Path) -> None:
     name, _, tag = TAG.partition(":")
-    changes = ['CMD ["/sbin/init"]', "ENV container=docker", f"LABEL {LABEL}={wanted()}"]
+    changes = ['CMD ["/usr/local/sbin/host-init"]', "ENV container=docker", f"LABEL {LABEL}={wanted()}"]
     answered = engine.api.import_image_from_file(str(tree), repository=name, tag=tag, changes=changes)
     if '"error"' in answered:
         raise Refusal(f"The Docker engine refused the image of a host: {answered.strip()}")

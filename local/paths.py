@@ -58,6 +58,11 @@ class Cluster:
         return folder
 
     @property
+    def no_authorities(self) -> Path:
+        """An empty folder, for clients that are told to trust no CA but the local Vultr's."""
+        return self.folder / "no-authorities"
+
+    @property
     def key(self) -> Path:
         """The private half of the SSH key that is this local cluster's alone."""
         return self.folder / "id_ed25519"
@@ -89,6 +94,8 @@ class Cluster:
         """The cluster's folder is there and nobody else's business."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.sockets.mkdir(mode=0o700, exist_ok=True)
+        if self.is_local:
+            self.no_authorities.mkdir(mode=0o700, exist_ok=True)
 
     @property
     def vultr(self) -> Path:

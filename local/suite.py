@@ -6,6 +6,7 @@ import shutil
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,15 +30,15 @@ class Step:
 
 
 def carry_out(steps: Iterable[Step]) -> int:
-    """Run all steps, one after another, whatever the earlier ones gave. Prints the closing count; returns the exit code."""
+    """Run all steps, one after another, whatever the earlier ones gave or raised. Prints the closing count; returns the exit code."""
     passed = failed = 0
     for step in steps:
         started = time.monotonic()
         try:
             step.run()
-        except Refusal as refusal:
+        except Exception as error:
             failed += 1
-            say(str(refusal))
+            say(str(error) if isinstance(error, Refusal) else traceback.format_exc())
             say(f"FAILED {time.monotonic() - started:5.0f} s  {step.name}")
         else:
             passed += 1

@@ -48,8 +48,9 @@ def readme_block(env: dict[str, str], folder: Path) -> None:
     copy = folder / "copy"
     subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", str(CHECKOUT), str(copy)], check=True)
     # pip takes its packages from the index, not from api.vultr.com, which is all that the local proxy serves.
-    pip = 'python3() { case "$2" in pip) env -u HTTPS_PROXY -u SSL_CERT_FILE python3 "$@" ;; *) command python3 "$@" ;; esac; }\n'
-    words = f'set -e\neval "$(make --no-print-directory -C {CHECKOUT} env)"\n{pip}{block}\n'
+    outside = "env -u HTTPS_PROXY -u SSL_CERT_FILE -u SSL_CERT_DIR"
+    pip = f'python3() {{ case "$2" in pip) {outside} python3 "$@" ;; *) command python3 "$@" ;; esac; }}\n'
+    words = f'set -e\npointed="$(make --no-print-directory -C {CHECKOUT} env)"\neval "$pointed"\n{pip}{block}\n'
     child.run(["bash", "-c", words], env, cache() / "log/walk-readme.log", "The README's five steps, as printed, did not work", cwd=copy)
 
 

@@ -2,6 +2,7 @@
 
 import http.server
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -209,6 +210,14 @@ def test_a_process_that_only_looks_like_ours_is_left_alone(local):
     finally:
         other.send_signal(signal.SIGKILL)
         other.wait()
+
+
+def test_down_leaves_the_keys_of_a_cluster_that_up_did_not_make(local):
+    shutil.rmtree(local.vultr, ignore_errors=True)
+    local.make_folder()
+    (local.folder / "state.key").write_text("kept")
+    assert "make up did not make" in sentence(console.main, "down")
+    assert (local.folder / "state.key").read_text() == "kept"
 
 
 def test_down_without_an_engine_keeps_the_folder_that_says_what_there_is(local, monkeypatch):

@@ -19,6 +19,7 @@ def fails():
         ([], "0 passed, 0 failed", 1),
         ([suite.Step("a", lambda: None)], "1 passed, 0 failed", 0),
         ([suite.Step("a", fails), suite.Step("b", lambda: None)], "1 passed, 1 failed", 1),
+        ([suite.Step("a", lambda: [][0]), suite.Step("b", lambda: None)], "1 passed, 1 failed", 1),
     ],
 )
 def test_every_step_runs_and_the_count_closes(steps, count, code, capsys):

@@ -70,7 +70,8 @@ def test_no_verb_tells_a_child_the_real_key(verb, real_key, nothing_is_made, rec
         if program == "ansible-playbook" or (program == "tofu" and "apply" in one["words"]):
             assert one["env"]["VULTR_API_KEY"] == "the-local-key"
             assert one["env"]["HTTPS_PROXY"] == "http://127.0.0.1:18080"
-            assert "SSL_CERT_DIR" not in one["env"] and "https_proxy" not in one["env"]
+            assert "https_proxy" not in one["env"]
+            assert Path(one["env"]["SSL_CERT_DIR"]).name == "no-authorities"
 
 
 @pytest.mark.parametrize("verb", [verb for verb in EVERY_VERB if verb not in ("status", "psql", "ssh")])
@@ -109,7 +110,8 @@ def test_the_shell_that_env_points_has_the_local_key_and_nothing_of_the_real_one
     assert told["VULTR_API_KEY"] == "the-local-key"
     assert told["TF_VAR_cluster_name"] == "local"
     assert told["TF_DATA_DIR"].startswith(str(local.folder))
-    assert "https_proxy" not in told and "SSL_CERT_DIR" not in told
+    assert "https_proxy" not in told
+    assert told["SSL_CERT_DIR"] == str(local.no_authorities)
 
 
 def test_tofu_gets_settings_that_outrank_a_users_tfvars_file(real_key, local):
@@ -131,3 +133,9 @@ def test_names_decide_which_vultr(monkeypatch):
     assert chosen().is_local
     for name, local in (("local", True), ("local-walk", True), ("locality", False), ("elephant", False)):
         assert Cluster(name).is_local is local
+
+
+def test_a_client_trusts_no_authority_of_the_world(local):
+    local.make_folder()
+    told = environment.clients(local, [])
+    assert Path(told["SSL_CERT_DIR"]).is_dir() and not list(Path(told["SSL_CERT_DIR"]).iterdir())
