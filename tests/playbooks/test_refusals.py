@@ -21,7 +21,9 @@ def inventory(etcd: int, postgresql: int) -> str:
         for group, count, base in (("etcd", etcd, 10), ("postgresql", postgresql, 20))
         if count
     ]
-    return "all:\n  vars: {ansible_host: 127.0.0.1, ansible_port: 1}\n" + ("  children:\n" + "".join(hosts) if hosts else "")
+    return "all:\n  vars: {ansible_host: 127.0.0.1, ansible_port: 1, pgbackrest_enabled: false}\n" + (
+        "  children:\n" + "".join(hosts) if hosts else ""
+    )
 
 
 def said(tmp_path: Path, text: str, *options: str) -> str:
@@ -56,3 +58,8 @@ def test_an_inventory_that_is_not_whole(tmp_path, etcd, postgresql, sentence):
 def test_a_host_without_an_address_in_the_network(tmp_path):
     text = inventory(3, 2).replace("postgresql-2: {cluster_address: 192.0.2.22}", "postgresql-2: {cluster_address: ''}")
     assert "postgresql-2 has no cluster_address" in said(tmp_path, text)
+
+
+def test_a_cluster_without_a_place_for_backups(tmp_path):
+    text = inventory(3, 2).replace(", pgbackrest_enabled: false", "")
+    assert "There is no place for backups" in said(tmp_path, text)
