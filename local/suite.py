@@ -58,7 +58,7 @@ def lint() -> list[Step]:
         _step("yamllint", "yamllint", "--strict", *(path for path in yaml if path.exists())),
         _step("ansible-lint", "ansible-lint", "--offline", "-q"),
         Step("tofu fmt", lambda: _run("tofu fmt", tools.tool("tofu"), "fmt", "-check", "-diff", "-recursive", "tofu")),
-        Step("tofu validate", lambda: _tofu("validate")),
+        Step("tofu validate", _tofu_validate),
     ]
 
 
@@ -69,7 +69,6 @@ def check() -> list[Step]:
     theirs = [path for path in folders if path.name not in _LOCAL_TESTS] + sorted((CHECKOUT / "tests").glob("test_*.py"))
     return [
         *lint(),
-        Step("tofu test", lambda: _tofu("test")),
         *(Step(f"pytest tests/{path.name}", lambda path=path: _pytest(_LOCAL_PYTHON, path)) for path in here),
         Step("pytest, the other tests", lambda: _pytest(tools.ansible(developing=True) / "python", *theirs)),
     ]
@@ -128,14 +127,14 @@ def _pytest(python: Path, *paths: Path, only: str = "not docker") -> None:
     _run(name, python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", only, *paths)
 
 
-def _tofu(verb: str) -> None:
-    """tofu in a copy of the root: no lock file, state or settings of a user take part."""
+def _tofu_validate() -> None:
+    """tofu validate in a copy of the root: no lock file, state or settings of a user take part."""
     with tempfile.TemporaryDirectory(prefix="elephant-tofu-") as folder:
         root = Path(folder) / "tofu"
         shutil.copytree(CHECKOUT / "tofu", root, ignore=shutil.ignore_patterns(".terraform*", "*.tfstate*", "*.tfvars", "__pycache__"))
         config = install(Path(folder) / "mirror")
         extra = {"TF_CLI_CONFIG_FILE": str(config), "ELEPHANT_HOME": folder, "TF_DATA_DIR": str(root / ".terraform")}
-        for words in (("init", "-input=false", "-no-color"), (verb, "-no-color")):
+        for words in (("init", "-input=false", "-no-color"), ("validate", "-no-color")):
             _run(f"tofu {words[0]}", tools.tool("tofu"), *words, cwd=root, extra=extra)
 
 
