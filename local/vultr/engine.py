@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import tarfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import docker
 import requests
@@ -95,20 +97,41 @@ def remove_network(name: str) -> None:
 
 
 def remove_all(cluster: str) -> list[str]:
-    """Remove what carries this cluster's label, containers first, then networks, then volumes; says what went. Safe to repeat."""
-    removed = []
-    marked = {"label": f"{LABEL}={cluster}"}
+    """Remove what carries this cluster's label, containers first, then networks, then volumes; says what went. Safe to repeat.
+
+    An instance that was just booting can appear while the others go, and holds its network: looked again until nothing is left.
+    """
+    removed: dict[str, None] = {}
+    deadline = time.monotonic() + TIMEOUT
     with asking() as docker_client:
-        for container in docker_client.containers.list(all=True, ignore_removed=True, filters=marked):
-            _gone(lambda thing=container: thing.remove(force=True, v=True))
-            removed.append(f"container {container.name}")
-        for network in docker_client.networks.list(filters=marked):
-            _gone(network.remove)
-            removed.append(f"network {network.name}")
-        for volume in docker_client.volumes.list(filters=marked):
-            _gone(volume.remove)
-            removed.append(f"volume {volume.name}")
-    return removed
+        while True:
+            went, refused = _remove_what_is_there(docker_client, {"label": f"{LABEL}={cluster}"})
+            removed.update(dict.fromkeys(went))
+            if refused is not None and time.monotonic() > deadline:
+                raise refused
+            if refused is None and not went:
+                return list(removed)
+            if not went:
+                time.sleep(0.5)
+
+
+def _remove_what_is_there(docker_client: docker.DockerClient, marked: dict[str, str]) -> tuple[list[str], APIError | None]:
+    """One pass; what went, and the last refusal: a network that is in use again, a container that is being removed by somebody else."""
+    went: list[str] = []
+    refused: APIError | None = None
+    kinds = {
+        "container": lambda: docker_client.containers.list(all=True, ignore_removed=True, filters=marked),
+        "network": lambda: docker_client.networks.list(filters=marked),
+        "volume": lambda: docker_client.volumes.list(filters=marked),
+    }
+    for kind, listed in kinds.items():
+        for thing in listed():
+            try:
+                _gone(partial(thing.remove, force=True, v=True) if kind == "container" else thing.remove)
+                went.append(f"{kind} {thing.name}")
+            except APIError as error:
+                refused = error
+    return went, refused
 
 
 def _gone(remove: Callable[[], object]) -> None:
