@@ -56,15 +56,18 @@ def provide(names: tuple[str, ...] = ("tofu", "versitygw")) -> None:
         shutil.rmtree(cache() / "build/go", ignore_errors=True)
 
 
-def ansible(developing: bool = False) -> Path:
-    """The bin folder of the Ansible venv, made or brought up to date; `developing` adds the linters and Molecule."""
+# Each includes the one before it.
+_REQUIREMENTS = ("requirements.txt", "requirements-drill.txt", "requirements-dev.txt")
+
+
+def ansible(developing: bool = False, drilling: bool = False) -> Path:
+    """The bin folder of the Ansible venv, made or brought up to date; `drilling` adds what draws, `developing` the linters too."""
     venv = cache() / "venv/ansible"
-    wanted = "requirements-dev.txt" if developing else "requirements.txt"
-    stamps = {
-        file: _digest(CHECKOUT / file, CHECKOUT / "requirements.txt", also=platform.python_version())
-        for file in ("requirements.txt", "requirements-dev.txt")
-    }
-    if _stamped(venv, stamps["requirements-dev.txt"]) or _stamped(venv, stamps[wanted]):
+    wanted = _REQUIREMENTS[2 if developing else 1 if drilling else 0]
+    files = [CHECKOUT / name for name in _REQUIREMENTS]
+    stamps = {file.name: _digest(*files[: number + 1], also=platform.python_version()) for number, file in enumerate(files)}
+    # A venv that was made for more has what is wanted.
+    if any(_stamped(venv, stamps[name]) for name in _REQUIREMENTS[_REQUIREMENTS.index(wanted) :]):
         return venv / "bin"
     say(f"To be installed by pip into {venv}: {wanted}")
     with _locked("venv/ansible"), stage(f"the Ansible venv ({wanted})"):

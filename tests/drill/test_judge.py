@@ -298,7 +298,7 @@ def test_one_bad_cycle_reddens_the_run(tale, tmp_path):
     (tmp_path / "crash/02/rows.jsonl").write_text("")
     run = judge.judge_run(tmp_path)
     assert (run.verdict, run.faults[0].verdict, run.faults[0].lost) == ("red", "red", 705)
-    assert run.faults[0].chance.startswith("1 of 2: at most 0.97")
+    assert run.faults[0].chance.startswith("1 of 2: at most 97.5 %")
 
 
 def test_a_cycle_that_cannot_be_read_is_not_judged(tale, tmp_path):
@@ -306,4 +306,8 @@ def test_a_cycle_that_cannot_be_read_is_not_judged(tale, tmp_path):
     tale.write(tmp_path / "crash/02")
     (tmp_path / "crash/02/fault.json").unlink()
     run = judge.judge_run(tmp_path)
-    assert (run.verdict, run.faults[0].judged, run.faults[0].chance) == ("not judged", 1, "0 of 1: at most 3/1 = 1 of all cycles at 95 %")
+    assert (run.verdict, run.faults[0].judged, run.faults[0].chance) == (
+        "not judged",
+        1,
+        "0 of 1: at most 3/1 of all cycles at 95 %, which says nothing yet",
+    )

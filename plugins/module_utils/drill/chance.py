@@ -30,9 +30,11 @@ def upper_bound(seen: int, of: int, confidence: float = 0.95) -> float:
 
 
 def spoken(seen: int, of: int) -> str:
-    """`0 of 20: at most 15 % at 95 %`; for none seen the rule of three, 3/N, which errs on the safe side."""
+    """`0 of 20: at most 3/20 of all cycles at 95 %, that is 15 %`: for none seen the rule of three, which errs on the safe side."""
     if of < 1:
         return "nothing was judged"
     if seen == 0:
-        return f"0 of {of}: at most 3/{of} = {min(1.0, 3 / of):.2g} of all cycles at 95 %"
-    return f"{seen} of {of}: at most {upper_bound(seen, of):.2g} of all cycles at 95 %"
+        return f"0 of {of}: at most 3/{of} of all cycles at 95 %" + (
+            ", which says nothing yet" if of <= 3 else f", that is {300 / of:.2g} %"
+        )
+    return f"{seen} of {of}: at most {100 * upper_bound(seen, of):.3g} % of all cycles at 95 %"
