@@ -31,14 +31,17 @@ class Run:
 
 @pytest.fixture(scope="session")
 def converge() -> Callable[..., Run]:
-    """`converge("--check", HOME="/tmp")` runs the scenario's playbook with these arguments and environment, and judges nothing."""
+    """`converge("--check", HOME="/tmp")` runs the scenario's playbook with these arguments and environment, and judges nothing.
 
-    def run(*arguments: str | Path, **environment: str) -> Run:
+    `playbook` and `inventory` name others than the scenario's.
+    """
+
+    def run(*arguments: str | Path, playbook: Path | None = None, inventory: Path | None = None, **environment: str) -> Run:
         scenario = Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"])
         own = scenario / "converge.yml"
-        playbook = own if own.exists() else scenario.parent / "shared/converge.yml"
+        playbook = playbook or (own if own.exists() else scenario.parent / "shared/converge.yml")
         done = subprocess.run(
-            ["ansible-playbook", "--diff", "--inventory", scenario / "inventory/hosts.yml", playbook, *arguments],
+            ["ansible-playbook", "--diff", "--inventory", inventory or scenario / "inventory/hosts.yml", playbook, *arguments],
             capture_output=True,
             text=True,
             check=False,

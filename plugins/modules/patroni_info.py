@@ -74,6 +74,10 @@ options:
     description: Seconds to wait until the member is settled. 0 only looks.
     type: int
     default: 0
+  gone:
+    description: A member that has left the cluster; O(wait) also waits until nobody counts it any more.
+    type: str
+    default: ""
   expect_pending:
     description: Wait, at most these seconds, until the leader says that a restart is pending; not to see it is no failure.
     type: int
@@ -141,6 +145,13 @@ def settled(name: str, cluster: dict[str, Any] | None, synchronous_members: int)
     if 0 < synchronous_members <= len(members) and not any(it.get("role") in SYNCHRONOUS for it in members.values()):
         return "no standby is synchronous"
     return ""
+
+
+def misses(asked: dict[str, Any], cluster: dict[str, Any] | None) -> str:
+    """Empty when nothing that was asked for is still to come, else the sentence that says what."""
+    if asked["gone"] and any(it["name"] == asked["gone"] for it in (cluster or {}).get("members", [])):
+        return f"{asked['gone']} still renews its place in the cluster"
+    return settled(asked["name"], cluster, asked["synchronous_members"])
 
 
 def output(*command: str) -> str:
@@ -220,7 +231,7 @@ def wait_for(asked: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
     """Look again until settled, until a restart is pending, or until the time is over."""
     deadline = time.monotonic() + max(asked["wait"], asked["expect_pending"])
     while time.monotonic() < deadline:
-        if asked["wait"] and not settled(asked["name"], state["cluster"], asked["synchronous_members"]):
+        if asked["wait"] and not misses(asked, state["cluster"]):
             break
         if asked["expect_pending"] and pending(state["cluster"]):
             break
@@ -254,6 +265,7 @@ def main() -> None:
             "etcd_password": {"type": "str", "no_log": True},
             "synchronous_members": {"type": "int", "default": 0},
             "wait": {"type": "int", "default": 0},
+            "gone": {"type": "str", "default": ""},
             "expect_pending": {"type": "int", "default": 0},
         },
         supports_check_mode=True,
@@ -261,7 +273,12 @@ def main() -> None:
     asked = module.params
     installed = packages(asked["packages"])
     state = wait_for(asked, look(asked))
-    missing_place = settled(asked["name"], state["cluster"], asked["synchronous_members"])
+    missing_place = misses(asked, state["cluster"])
+    if asked["wait"] and missing_place.startswith(f"{asked['gone']} still"):
+        module.fail_json(
+            msg=f"After {asked['wait']} s {missing_place} {asked['scope']}: it runs, whether or not it answers here. "
+            "Stop it on its host (systemctl disable --now patroni), or switch the host off, and run again."
+        )
     if asked["wait"] and missing_place:
         module.fail_json(
             msg=f"{asked['name']} did not take its place in the cluster {asked['scope']} within {asked['wait']} s: {missing_place}. "

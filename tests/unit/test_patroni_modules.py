@@ -91,6 +91,15 @@ def test_a_member_is_settled_only_with_leader_stream_and_synchronous_standby(mem
     assert (sentence in answer) if sentence else not answer
 
 
+def test_a_member_that_left_is_waited_for_until_nobody_counts_it():
+    asked = {"name": "db-1", "gone": "db-2", "synchronous_members": 0}
+    there = {"members": [LEADER, {"name": "db-2", "role": "replica", "state": "streaming"}]}
+    assert "db-2 still renews its place" in info.misses(asked, there)
+    assert not info.misses(asked, {"members": [LEADER]})
+    assert not info.misses(asked | {"gone": ""}, there)
+    assert "does not answer" in info.misses(asked, None)
+
+
 def test_a_leader_alone_is_settled_while_its_only_standby_is_away():
     assert not info.settled("db-1", {"members": [LEADER]}, 2)
 

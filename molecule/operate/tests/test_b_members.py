@@ -1,0 +1,85 @@
+"""Database nodes come, go and die. Each test leaves a whole cluster of two to the next."""
+
+import base64
+
+from living import SUBNET, docker, sentence
+
+THIRD, ADDRESS = "postgresql-3", f"{SUBNET}.23"
+REMOVE = "provision/remove_node.yml"
+
+
+def starts(cluster):
+    """When each PostgreSQL began: the proof that none was restarted."""
+    return {host: cluster.sql(host, "select pg_postmaster_start_time()") for host in cluster.databases}
+
+
+def traces(cluster, name, address):
+    """Where the cluster still knows of a node; the hosts of its inventory are asked."""
+    found = [f"member list of {host}" for host in cluster.databases if name in cluster.sh(host, "patronictl list --format json")]
+    slot = f"select count(*) from pg_replication_slots where slot_name = '{name.replace('-', '_')}'"
+    found += [f"slot on {host}" for host in cluster.databases if cluster.sql(host, slot) != "0"]
+    found += [
+        f"pg_hba of {host}" for host in cluster.databases if address in cluster.sql(host, "select address from pg_hba_file_rules").split()
+    ]
+    look = "grep -rl '{0}' /etc/elephant --include=*.yml --include=*.conf; nft list ruleset | grep '{0}'"
+    found += [
+        f"files or firewall of {host}" for host in cluster.hosts if cluster.sh(host, look.format(address.replace(".", "[.]")), ok=False)
+    ]
+    kept = cluster.etcdctl(f"get /service/{cluster.name}/failsafe").get("kvs", [])
+    return found + (["failsafe key"] if any(name in base64.b64decode(it["value"]).decode() for it in kept) else [])
+
+
+def test_a_third_node_is_added(cluster):
+    before = starts(cluster)
+    cluster.databases[THIRD] = ADDRESS
+    added = cluster.converge()
+    assert added.status == 0, added.output
+    assert cluster.is_whole() and sorted(cluster.roles()) == ["postgresql-1", "postgresql-2", THIRD]
+    assert {host: at for host, at in starts(cluster).items() if host != THIRD} == before
+    assert cluster.sql(THIRD, "select pg_is_in_recovery()") == "t"
+
+
+def test_what_must_not_go_is_refused(cluster):
+    leader = cluster.leader()
+    assert "Say which node is removed" in sentence(cluster.run(REMOVE))
+    assert "postgresql-9 is unknown" in sentence(cluster.run(REMOVE, "-e", "cluster_removed_node=postgresql-9"))
+    assert "playbooks/etcd/replace_member.yml" in sentence(cluster.run(REMOVE, "-e", "cluster_removed_node=etcd-2"))
+    assert f"{leader} leads the cluster. Hand the lead over first" in sentence(cluster.run(REMOVE, "-e", f"cluster_removed_node={leader}"))
+
+
+def test_a_node_is_removed(cluster):
+    before = starts(cluster)
+    assert traces(cluster, THIRD, ADDRESS), "the judge sees nothing of a node that is there"
+    removed = cluster.run(REMOVE, "-e", f"cluster_removed_node={THIRD}")
+    assert removed.status == 0, removed.output
+    assert "still in the inventory" in " ".join(removed.output.split())
+    del cluster.databases[THIRD]
+    assert traces(cluster, THIRD, ADDRESS) == []
+    assert cluster.sh(THIRD, "systemctl is-active patroni; systemctl is-enabled patroni", ok=False).split() == ["inactive", "disabled"]
+    assert starts(cluster) == {host: at for host, at in before.items() if host != THIRD}
+    again = cluster.converge()
+    assert (again.status, again.changed) == (0, set()), again.output
+    assert "member_slots_ttl" not in cluster.sh(cluster.leader(), "patronictl show-config")
+
+
+def test_the_last_standby_is_not_removed_unless_that_is_meant(cluster):
+    standby = cluster.standby()
+    said = sentence(cluster.run(REMOVE, "-e", f"cluster_removed_node={standby}", "-e", "patroni_single_member=true"))
+    assert f"Without {standby} the cluster molecule has no standby" in said
+    said = sentence(cluster.run(REMOVE, "-e", f"cluster_removed_node={standby}", "-e", "cluster_standby_may_go=true"))
+    assert "set patroni_single_member to true" in said
+    assert cluster.is_whole()
+
+
+def test_a_removed_node_is_taken_in_again_and_may_leave_as_the_leader(cluster):
+    cluster.databases[THIRD] = ADDRESS
+    back = cluster.converge()
+    assert back.status == 0, back.output
+    assert cluster.is_whole()
+    leader = cluster.leader()
+    gone = cluster.databases[leader]
+    removed = cluster.run(REMOVE, "-e", f"cluster_removed_node={leader}", "-e", "cluster_lead_may_move=true")
+    assert removed.status == 0, removed.output
+    del cluster.databases[leader]
+    assert cluster.is_whole() and traces(cluster, leader, gone) == []
+    docker("rm", "--force", cluster.container(leader))
