@@ -91,6 +91,15 @@ class Cluster:
             states = pool.map(lambda address: self._health(address, timeout), self.addresses.values())
             return dict(zip(self.addresses, states, strict=True))
 
+    def running_version(self, name: str, timeout: float = 2) -> str:
+        """What a member's server calls itself; empty when it does not say."""
+        if not self.has_certificates() or name not in self.addresses:
+            return ""
+        try:
+            return str(self._get(self.addresses[name], "/version", timeout).get("etcdserver", ""))
+        except (OSError, http.client.HTTPException, ValueError):
+            return ""
+
     def endpoints(self, health: Mapping[str, str]) -> list[str]:
         """Client URLs of the healthy members."""
         return [url(self.addresses[name], CLIENT_PORT) for name, state in health.items() if state == HEALTHY]
@@ -183,23 +192,20 @@ def systemctl(*command: str, timeout: float = 180) -> str:
 
 def unit_state(unit: str) -> dict[str, str]:
     """The properties of a unit that the modules judge by; a unit that does not exist is inactive."""
-    properties = "ActiveState,UnitFileState,LoadState,MainPID,ExecMainStartTimestampMonotonic"
+    properties = "ActiveState,UnitFileState,LoadState,ExecMainStartTimestampMonotonic"
     return dict(line.split("=", 1) for line in systemctl("show", unit, f"--property={properties}").splitlines() if "=" in line)
 
 
-def restart_reasons(unit: str, files: Sequence[str]) -> list[str]:
-    """Why a running unit does not run with what is on the disk: files and binaries that are newer than its process."""
+def restart_reasons(unit: str, files: Sequence[str], binary: Path) -> list[str]:
+    """Why a running unit does not run with what is on the disk: files that were written, or a binary that was put there, since."""
     state = unit_state(unit)
     if state["ActiveState"] != "active":
         return []
     since = int(state["ExecMainStartTimestampMonotonic"]) / 1e6
     started = time.time() - time.clock_gettime(time.CLOCK_MONOTONIC) + since
     reasons = [path for path in files if Path(path).is_file() and Path(path).stat().st_mtime > started]
-    try:
-        binary = str(Path(f"/proc/{state['MainPID']}/exe").readlink())
-    except OSError:
-        return reasons
-    return [*reasons, *([binary] if binary.endswith(" (deleted)") else [])]
+    # A package's binary keeps the time of its build; when it came to this host is the time of its inode.
+    return [*reasons, *([str(binary)] if binary.is_file() and binary.stat().st_ctime > started else [])]
 
 
 def journal(unit: str, lines: int = 8) -> str:

@@ -105,6 +105,11 @@ version:
   type: str
   returned: always
   sample: 3.5.16
+running:
+  description: Version that the member on this host answers with; empty where it does not answer.
+  type: str
+  returned: always
+  sample: 3.5.16
 stale_files:
   description: Paths of the files that are absent or differ.
   type: list
@@ -262,11 +267,12 @@ def main() -> None:
             begun=bool(given["first_start_file"]) and Path(given["first_start_file"]).is_file(),
             missing_packages=missing_packages(given["packages"]),
             version=version(cluster.binaries),
+            running=cluster.running_version(given["name"]),
             stale_files=stale_files(given["files"]),
             stale_directories=stale_directories(given["directories"]),
             data="member" if (Path(given["data_directory"]) / "member").is_dir() else "empty",
             units={unit: unit_summary(unit) for unit in given["units"]},
-            restart_due=restart_reasons("etcd.service", given["loaded_files"]),
+            restart_due=restart_reasons("etcd.service", given["loaded_files"], cluster.binaries / "etcd"),
             **ask(cluster, given["name"], given["wait_for"], given["timeout"]),
         )
     except EtcdError as error:

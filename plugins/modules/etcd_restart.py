@@ -112,7 +112,7 @@ def main() -> None:
     )
     cluster, name, timeout = Cluster(module.params["cluster"]), module.params["name"], module.params["timeout"]
     try:
-        reasons = restart_reasons(UNIT, module.params["loaded_files"])
+        reasons = restart_reasons(UNIT, module.params["loaded_files"], cluster.binaries / "etcd")
         if reasons and not module.check_mode:
             # Those who were started by this run come up meanwhile; one that failed its own restart does not.
             wait_for_the_others(cluster, name, min(timeout, 20))

@@ -149,6 +149,26 @@ def run_preflight(role: str, variables: dict[str, Any]) -> str | None:
     return None
 
 
+def run_judgements(tasks: str, variables: dict[str, Any]) -> str | None:
+    """The refusal of a task file of the playbooks, or None.
+
+    Its asserts are judged over the mapping and `variables`, which stand for what its other tasks would have found.
+    """
+    playbooks = ROOT / "playbooks"
+    merged = MAGIC | {"hostvars": {}, "group_names": []} | (_yaml(playbooks / "vars/cluster.yml") or {}) | _trusted(variables)
+    try:
+        _run([task for task in _yaml(playbooks / "tasks" / tasks) if "ansible.builtin.assert" in task], playbooks, merged)
+    except Refused as refused:
+        return str(refused)
+    return None
+
+
+@pytest.fixture(name="judgement", scope="session")
+def judgement_fixture() -> Callable[[str, dict[str, Any]], str | None]:
+    """`judgement("versions.yml", variables)`: the sentence with which one of playbooks/tasks refuses, or None."""
+    return run_judgements
+
+
 @pytest.fixture(name="refusal", scope="session")
 def refusal_fixture() -> Callable[[str, dict[str, Any]], str | None]:
     """`refusal(role, variables)`: the sentence with which the role's preflight refuses, or None."""

@@ -28,6 +28,18 @@ REFUSED = {
     "password cut": ({"etcd_users": [USER | {"password": "two words"}]}, "white space"),
     "prefix empty": ({"etcd_users": [USER | {"prefix": ""}]}, "etcd_users has no prefix for patroni"),
     "state": ({"etcd_users": [USER | {"state": "gone"}]}, "must be one of: present, absent"),
+    "archive of no version": (
+        {"etcd_archive": "/tmp/etcd.tar.gz", "etcd_archive_sha256": "0" * 64},
+        "etcd_archive is /tmp/etcd.tar.gz, and etcd_archive_version is ''",
+    ),
+    "the address of a mirror is no version": (
+        {"etcd_archive": "https://192.0.2.1/3.6.14/etcd.tar.gz", "etcd_archive_sha256": "0" * 64},
+        "etcd_archive_version is ''",
+    ),
+    "archive of half a version": (
+        {"etcd_archive": "/tmp/etcd.tar.gz", "etcd_archive_sha256": "0" * 64, "etcd_archive_version": "3.6"},
+        "etcd_archive_version is '3.6'",
+    ),
     "archive unchecked": ({"etcd_archive": "https://mirror.example/etcd.tar.gz"}, "etcd_archive_sha256 is ''"),
     "data at the root": ({"etcd_data_directory": "/etcd"}, "etcd_data_directory is /etcd"),
     "snapshots": ({"etcd_snapshots_kept": -1}, "etcd_snapshots_kept is -1"),
@@ -41,7 +53,8 @@ ACCEPTED = {
     "a user who goes": {"etcd_users": [{"name": "patroni", "state": "absent"}]},
     # What playbooks/vars/cluster.yml says before the first run has made the secrets.
     "no secret yet in check mode": {"ansible_check_mode": True, "etcd_users": [USER | {"password": "not made yet, a first run makes it"}]},
-    "an archive": {"etcd_archive": "/tmp/etcd.tar.gz", "etcd_archive_sha256": "0" * 64},
+    "an archive": {"etcd_archive": "/tmp/etcd.tar.gz", "etcd_archive_sha256": "0" * 64, "etcd_archive_version": "3.6.14"},
+    "upstream's archive": {"etcd_archive": "https://mirror.example/etcd-v3.6.14-linux-amd64.tar.gz", "etcd_archive_sha256": "0" * 64},
 }
 
 
