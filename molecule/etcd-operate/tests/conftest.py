@@ -29,6 +29,10 @@ class Cluster:
         assert done.returncode == 0 or not ok, done.stdout + done.stderr
         return done.stdout.strip()
 
+    def docker(self, command: str, *names: str) -> None:
+        """What happens to a machine, not in it: kill, start."""
+        subprocess.run(["docker", command, *map(self.container, names)], check=True, capture_output=True)
+
     def etcdctl(self, command: str, at: str = "etcd-1") -> Any:
         """The JSON answer of a member to root's certificate."""
         patience = "--command-timeout=30s --dial-timeout=20s"
