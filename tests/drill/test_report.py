@@ -16,8 +16,8 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def folder(tale, tmp_path):
     """A run with a green cycle and one that lost rows."""
-    tale.write(tmp_path / "run/crash/01")
     tale.fault["title"] = "PostgreSQL <killed> | on the primary"
+    tale.write(tmp_path / "run/crash/01")
     tale.rows = tale.rows[3:]
     tale.write(tmp_path / "run/crash/02")
     return tmp_path / "run"
