@@ -126,8 +126,8 @@ if pki.HAS_CRYPTOGRAPHY:
 
 NO_AUTHORITY = (
     "This host has certificates ({names}), but their CA is not on the controller. A new CA would cut this host off from the living "
-    "cluster, so none is made. Bring back the CA's folder from your copy of ELEPHANT_HOME; if there is none, see 'When the CA is lost' in "
-    "the README of the role certificates."
+    "cluster, so none is made. Bring back the CA's folder from your copy of ELEPHANT_HOME; if there is none, docs/recovery.md has the way "
+    "(playbooks/cluster/recover_folder.yml brings its certificate from the hosts)."
 )
 OTHER_AUTHORITY = (
     "The certificates {names} on this host were signed by a CA that is not in the controller's ca.crt. Is this the right cluster's folder? "
