@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
-ROLES = ("node", "certificates", "databases")
+ROLES = ("node", "firewall", "certificates", "databases")
 
 # Turned elsewhere: option, and the file (of the role's scenarios, or of the fast tests) that turns it with extra variables.
 ELSEWHERE = {

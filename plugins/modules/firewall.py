@@ -108,6 +108,9 @@ class Firewall:
             return "no rules were confirmed yet"
         if self.confirmed.read_text() != ruleset:
             return "the rules are other ones"
+        found = self.confirmed.stat()
+        if found.st_uid != 0 or found.st_mode & 0o022:
+            return "others may write the file that a boot loads"
         live = self.in_force()
         if not live:
             return "the table is not in force"
