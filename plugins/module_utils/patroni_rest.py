@@ -46,6 +46,20 @@ class Https:
         except ValueError:
             return status, text
 
+    def ask(self, path: str) -> dict[str, Any]:
+        """The document at `path`, whatever its status; empty while nothing answers."""
+        try:
+            _, answer = self.call("GET", path)
+        except Unreachable:
+            return {}
+        return answer if isinstance(answer, dict) else {}
+
+
+def members_own_words(cluster: dict[str, Any], ca: str, certificate: str, key: str) -> dict[str, dict[str, Any]]:
+    """What each member of `cluster` (GET /cluster) says of itself (GET /patroni); empty for one that does not answer."""
+    places = {it["name"]: it["api_url"].rsplit("/", 1)[0] for it in cluster.get("members", []) if it.get("api_url")}
+    return {name: Https(base, ca, certificate, key).ask("/patroni") for name, base in places.items()}
+
 
 def etcd_read(servers: list[Https], username: str, password: str, prefix: str) -> tuple[str, dict[str, str]]:
     """etcd's version and every key under `prefix` with its value, from the first server that answers; raises Unreachable."""

@@ -30,6 +30,46 @@ options:
     type: list
     elements: str
     default: []
+  read_files:
+    description: What Patroni reads when it starts or reloads.
+    type: list
+    elements: path
+    default: []
+  start_files:
+    description: What Patroni reads when it starts only, besides its packages.
+    type: list
+    elements: path
+    default: []
+  directories:
+    description: Folders with the owner, group and mode that they shall have.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description: Where it is.
+        type: path
+        required: true
+      owner:
+        description: Whose it is.
+        type: str
+        default: root
+      group:
+        description: Its group.
+        type: str
+        default: root
+      mode:
+        description: Its mode, in quotes.
+        type: str
+        required: true
+  patronictl:
+    description: Link to the configuration by which patronictl knows the cluster.
+    type: path
+    default: /root/.config/patroni/patronictl.yaml
+  paused_mark:
+    description: File that M(elephant.ha.patroni_restart_service) leaves while it has the cluster paused.
+    type: path
+    default: /var/lib/elephant/patroni.paused
   unit:
     description: Patroni's systemd unit.
     type: str
@@ -116,18 +156,64 @@ version:
   description: Patroni's version, installed or, where it is not, on offer.
   returned: always
   type: str
+pending_not_lowered:
+  description: Members that wait for a restart for more than limits that were lowered.
+  returned: always
+  type: list
+  elements: str
+reload_due:
+  description: Files that were changed after the running Patroni last read them.
+  returned: always
+  type: list
+  elements: str
+restart_due:
+  description: Why the running Patroni is not what is on the disk.
+  returned: always
+  type: list
+  elements: str
+stale_directories:
+  description: Those of O(directories) that are not there, or not as they shall be.
+  returned: always
+  type: list
+  elements: path
+patronictl:
+  description: Where O(patronictl) leads, empty where it is no link.
+  returned: always
+  type: str
+lives_as:
+  description: What the member's configuration says that it is (C(scope), C(name), C(data_directory)), and the C(version) of the data there.
+  returned: always
+  type: dict
+moved:
+  description: Those of O(scope), O(name), O(data_directory) that a member with data is asked to change, as C(found) and as C(asked).
+  returned: always
+  type: dict
 """
 
+import grp
+import pwd
+import re
 import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.elephant.ha.plugins.module_utils import units
 from ansible_collections.elephant.ha.plugins.module_utils.patroni_rest import Https, Unreachable, etcd_read
 
+# What a standby checks against its leader's when it replays WAL.
+LIMITS = ("max_connections", "max_locks_per_transaction", "max_prepared_transactions", "max_wal_senders", "max_worker_processes")
 LEADERS = ("leader", "standby_leader")
 SYNCHRONOUS = ("sync_standby", "quorum_standby")
+
+
+DIRECTORY = {
+    "path": {"type": "path", "required": True},
+    "owner": {"type": "str", "default": "root"},
+    "group": {"type": "str", "default": "root"},
+    "mode": {"type": "str", "required": True},
+}
 
 
 def settled(name: str, cluster: dict[str, Any] | None, synchronous_members: int) -> str:
@@ -180,11 +266,34 @@ def offered(name: str) -> str:
     return ""
 
 
-def unit(name: str) -> dict[str, str]:
-    """systemd's own words about the unit."""
-    wanted = ("LoadState", "ActiveState", "UnitFileState", "NeedDaemonReload")
-    rows = output("systemctl", "show", name, "--property", ",".join(wanted)).splitlines()
-    return dict(row.split("=", 1) for row in rows if "=" in row)
+def stale(directory: dict[str, str]) -> bool:
+    """Whether a folder is missing, or has another owner, group or mode."""
+    path = Path(directory["path"])
+    if not path.is_dir():
+        return True
+    found = path.stat()
+    try:
+        wanted = (pwd.getpwnam(directory["owner"]).pw_uid, grp.getgrnam(directory["group"]).gr_gid)
+    except KeyError:
+        return True
+    return (found.st_uid, found.st_gid) != wanted or found.st_mode & 0o7777 != int(directory["mode"], 8)
+
+
+def lives_as(config_directory: str) -> dict[str, str]:
+    """What the member's own configuration says that it is, and the version of the data there; empty words where it says nothing."""
+    path = Path(config_directory) / "patroni.yml"
+    text = path.read_text() if path.is_file() else ""
+    keys = {"scope": r"^scope: (.+)$", "name": r"^name: (.+)$", "data_directory": r"^  data_dir: (.+)$"}
+    found = {key: re.search(pattern, text, flags=re.MULTILINE) for key, pattern in keys.items()}
+    said = {key: match[1].strip("'\"") if match else "" for key, match in found.items()}
+    version = Path(said["data_directory"] or "/nowhere") / "PG_VERSION"
+    return {**said, "version": version.read_text().strip() if version.is_file() else ""}
+
+
+def moved(living: dict[str, str], asked: dict[str, Any]) -> dict[str, dict[str, str]]:
+    """What a member with data is asked to be instead of what it is."""
+    keys = ("scope", "name", "data_directory") if living["version"] else ()
+    return {key: {"found": living[key], "asked": asked[key]} for key in keys if living[key] and living[key] != asked[key]}
 
 
 def rest_api(asked: dict[str, Any]) -> Https:
@@ -246,6 +355,23 @@ def pending(cluster: dict[str, Any] | None) -> dict[str, list[str]]:
     return {it["name"]: sorted(it.get("pending_restart_reason") or {}) for it in waiting}
 
 
+def lowered(cluster: dict[str, Any] | None) -> dict[str, list[str]]:
+    """Members with those of their pending parameters that a standby may not have less of than its leader, and that were lowered."""
+    found = {}
+    for it in (cluster or {}).get("members", []):
+        reasons = (it.get("pending_restart_reason") or {}) if it.get("pending_restart") else {}
+        found[it["name"]] = sorted(name for name in LIMITS if name in reasons and lower(reasons[name]))
+    return {name: names for name, names in found.items() if names}
+
+
+def lower(reason: dict[str, Any]) -> bool:
+    """Whether Patroni's reason (`old_value` runs, `new_value` is asked for) lowers a number."""
+    try:
+        return int(reason.get("new_value")) < int(reason.get("old_value"))
+    except (TypeError, ValueError):
+        return False
+
+
 def main() -> None:
     """Gather, and wait if asked to."""
     module = AnsibleModule(
@@ -254,6 +380,11 @@ def main() -> None:
             "scope": {"type": "str", "required": True},
             "url": {"type": "str", "required": True},
             "packages": {"type": "list", "elements": "str", "default": []},
+            "read_files": {"type": "list", "elements": "path", "default": []},
+            "start_files": {"type": "list", "elements": "path", "default": []},
+            "directories": {"type": "list", "elements": "dict", "default": [], "options": DIRECTORY},
+            "patronictl": {"type": "path", "default": "/root/.config/patroni/patronictl.yaml"},
+            "paused_mark": {"type": "path", "default": "/var/lib/elephant/patroni.paused"},
             "unit": {"type": "str", "default": "patroni.service"},
             "data_directory": {"type": "path", "required": True},
             "config_directory": {"type": "path", "required": True},
@@ -286,24 +417,35 @@ def main() -> None:
             + output("journalctl", "--unit", asked["unit"], "--no-pager", "--lines", "25", "--output", "cat")
         )
     member = state["member"] or {}
+    unit = units.state(asked["unit"])
+    waiting, less = pending(state["cluster"]), lowered(state["cluster"])
+    living = lives_as(asked["config_directory"])
+    marks = [asked["paused_mark"]] if Path(asked["paused_mark"]).exists() else []
     module.exit_json(
         changed=False,
         name=asked["name"],
         packages=installed,
         missing=[name for name in asked["packages"] if name not in installed],
         version=installed.get("patroni") or offered("patroni"),
-        unit=unit(asked["unit"]),
+        unit=unit,
+        reload_due=units.reload_due(unit, asked["read_files"]),
+        # A pause that a restart left behind when it was interrupted is ended by the next one.
+        restart_due=units.restart_due(unit, [*asked["start_files"], *units.package_marks(asked["packages"])]) + marks,
+        stale_directories=[it["path"] for it in asked["directories"] if stale(it)],
+        patronictl=str(Path(asked["patronictl"]).readlink()) if Path(asked["patronictl"]).is_symlink() else "",
+        lives_as=living,
+        moved=moved(living, asked),
         has_data=bool(entries(asked["data_directory"])),
         is_cluster=(Path(asked["data_directory"]) / "PG_VERSION").exists(),
         config=entries(asked["config_directory"]),
-        has_config_directory=Path(asked["config_directory"]).is_dir(),
         watchdog=Path("/dev/watchdog").exists(),
         answers=state["member"] is not None,
         is_leader=member.get("role") in ("primary", "master", "standby_leader"),
         paused=bool((state["cluster"] or {}).get("pause")),
         settled=not missing_place,
         waits_for=missing_place,
-        pending=pending(state["cluster"]),
+        pending=waiting,
+        pending_not_lowered=[name for name, parameters in waiting.items() if set(parameters) - set(less.get(name, []))],
         cluster=state["cluster"],
         # A member that answers has its DCS; only a silent one has to be asked about from outside.
         dcs=None if state["cluster"] else dcs(asked),
