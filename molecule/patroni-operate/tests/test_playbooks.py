@@ -22,14 +22,8 @@ def test_a_switchover_to_nobody_fit_is_refused(playbook, cluster, target, senten
     assert cluster.leader() == lead
 
 
-def test_a_switchover_is_refused_while_the_standby_has_paused_its_replay_or_somebody_works(playbook, cluster):
+def test_a_switchover_is_refused_to_a_standby_that_lags_while_somebody_works_and_without_all_members(playbook, cluster):
     lead, standby = cluster.leader(), cluster.standby()
-    cluster.sql(standby, "SELECT pg_wal_replay_pause()")
-    try:
-        run = playbook("switchover")
-        assert run.status != 0 and f"{standby} has paused its replay" in run.said, run.output
-    finally:
-        cluster.sql(standby, "SELECT pg_wal_replay_resume()")
     run = playbook("switchover", "-e", "patroni_lag_limit_mb=-1")
     assert run.status != 0 and "MiB of WAL to replay, more than -1" in run.said, run.output
     cluster.sh("db-1", "patronictl pause --wait")
@@ -48,6 +42,7 @@ def test_under_load_the_lead_is_handed_over_and_the_old_leader_follows_without_a
     cluster.sh(old, "runuser -u postgres -- pgbench -q -i -s 5 postgres")
     cluster.sh(old, "systemd-run --quiet --unit pgbench --uid postgres pgbench -n -c 2 -T 300 postgres")
     since = cluster.sh(old, "date '+%F %T'")
+    logged = int(cluster.sh(old, "cat /var/log/postgresql/*.log | wc -l"))
     run = playbook("switchover")
     cluster.sh(old, "systemctl stop pgbench", ok=False)
     assert run.status == 0, run.output
@@ -58,7 +53,7 @@ def test_under_load_the_lead_is_handed_over_and_the_old_leader_follows_without_a
     cluster.whole()
     assert cluster.leader() == new
     # PostgreSQL's own log on its way down and up again, and Patroni's.
-    log = cluster.sh(old, f"cat /var/log/postgresql/*.log 2>/dev/null; journalctl -u patroni --since '{since}' --output cat")
+    log = cluster.sh(old, f"cat /var/log/postgresql/*.log | tail -n +{logged + 1}; journalctl -u patroni --since '{since}' --output cat")
     assert "running pg_rewind" not in log.lower()
     assert "was interrupted" not in log and "was shut down at" in log, log[-3000:]
     cluster.sql(new, "DROP TABLE pgbench_accounts, pgbench_branches, pgbench_history, pgbench_tellers")
@@ -67,7 +62,8 @@ def test_under_load_the_lead_is_handed_over_and_the_old_leader_follows_without_a
 def test_what_waits_for_a_restart_is_applied_rolling_up_and_down(playbook, converge, cluster):
     for value in (230, 150):
         run = converge("-e", f"{{patroni_parameters: {{max_connections: {value}}}}}")
-        assert run.status == 0 and "a restart is pending" in run.output, run.output
+        assert run.status == 0, run.output
+        assert {it["Pending restart"] for it in cluster.members().values()} == {"*"}
         run = playbook("restart")
         assert run.status == 0, run.output
         assert {name: cluster.sql(name, "SHOW max_connections") for name in cluster.names} == dict.fromkeys(cluster.names, str(value))
