@@ -63,7 +63,7 @@ def test_what_waits_for_a_restart_is_applied_rolling_up_and_down(playbook, conve
     for value in (230, 150):
         run = converge("-e", f"{{patroni_parameters: {{max_connections: {value}}}}}")
         assert run.status == 0, run.output
-        assert {it["Pending restart"] for it in cluster.members().values()} == {"*"}
+        cluster.until(lambda: {it.get("Pending restart") for it in cluster.members().values()} == {"*"})
         run = playbook("restart")
         assert run.status == 0, run.output
         assert {name: cluster.sql(name, "SHOW max_connections") for name in cluster.names} == dict.fromkeys(cluster.names, str(value))
