@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("docs", "roles", "local", "tofu", "molecule", "playbooks")
@@ -32,3 +33,13 @@ def test_links_lead_somewhere(page):
 def test_the_map_knows_every_page():
     mapped = set(re.findall(r"^\| \[[^]]+\]\((\w+\.md)\)", (ROOT / "docs/README.md").read_text(), flags=re.MULTILINE))
     assert mapped == {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"}
+
+
+def test_the_sample_of_a_ci_calls_only_make():
+    jobs = yaml.safe_load((ROOT / "docs/samples/ci.yml").read_text())["jobs"].values()
+    runs = [step["run"] for job in jobs for step in job["steps"] if "run" in step]
+    assert runs and all(re.match(r"sudo make ", run) and "\n" not in run for run in runs)
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    named = set(re.findall(r"make ([a-z-]+)", " ".join(runs))) | set(re.findall(r"'(test[a-z-]*)'", " ".join(runs)))
+    assert named == {"check", "test", "test-all"}
+    assert named <= targets
