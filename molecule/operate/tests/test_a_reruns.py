@@ -4,7 +4,9 @@ import json
 import shutil
 
 import yaml
-from living import docker, sentence, until
+from living import DATA, docker, sentence, until
+
+STARTED = "The service runs, now and after a boot"
 
 
 def test_after_a_failover_a_rerun_touches_nothing(cluster):
@@ -20,6 +22,24 @@ def test_after_a_failover_a_rerun_touches_nothing(cluster):
     assert cluster.print() == before
     assert cluster.leader() == new
     assert f"The leader is {new}" in again.output
+
+
+def apart_from_patroni(seen):
+    """Without what the leader's own Patroni does when its standby goes and comes: it names another synchronous one, and reloads."""
+    hosts = {host: lines for host, lines in seen.items() if isinstance(lines, list)}
+    return seen | {host: [it.split("|")[-1] for it in lines if not it.startswith(DATA)] for host, lines in hosts.items()}
+
+
+def test_a_stopped_standby_is_started_and_nothing_else(cluster):
+    standby = cluster.standby()
+    others = [host for host in cluster.hosts if host != standby]
+    cluster.sh(standby, "systemctl stop patroni")
+    before = apart_from_patroni(cluster.print(others))
+    files = cluster.sh(standby, "find /etc/elephant -printf '%p %C@ '")
+    again = cluster.converge()
+    assert (again.status, again.changed) == (0, {(standby, STARTED)}), again.output
+    assert apart_from_patroni(cluster.print(others)) == before
+    assert cluster.sh(standby, "find /etc/elephant -printf '%p %C@ '") == files
 
 
 def test_a_dead_host_is_refused_and_without_it_the_others_are_served(cluster):
