@@ -9,11 +9,13 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
-ROLES = ("node", "firewall", "certificates", "databases")
+ROLES = ("node", "firewall", "certificates", "postgresql", "databases")
 
 # Turned elsewhere: option, and the file (of the role's scenarios, or of the fast tests) that turns it with extra variables.
 ELSEWHERE = {
     "certificates_accept_new_authority": "molecule/certificates-options/tests/test_authority.py",
+    # Every repository has its own; what has no other refuses.
+    "postgresql_version": "molecule/postgresql-options/tests/test_postgresql.py",
 }
 
 

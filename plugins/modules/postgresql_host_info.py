@@ -55,9 +55,19 @@ disk_mb:
   description: Size of the filesystem that holds the data directory, in MiB.
   returned: always
   type: int
+codename:
+  description: Name of the host's release, as in C(trixie).
+  returned: always
+  type: str
+unfit:
+  description: Whether the data directory is there with an owner or a mode with which PostgreSQL refuses to start.
+  returned: always
+  type: bool
 """
 
 import os
+import platform
+import pwd
 import shutil
 import subprocess
 from pathlib import Path
@@ -98,6 +108,12 @@ def known(names: list[str]) -> list[str]:
     return found
 
 
+def unfit(path: Path) -> bool:
+    """Whether PostgreSQL would refuse to start in this data directory: it is another's, or open to more than a group that reads."""
+    found = path.stat()
+    return found.st_uid != pwd.getpwnam("postgres").pw_uid or bool(found.st_mode & 0o027)
+
+
 def existing(path: Path) -> Path:
     """The path, or the nearest folder above it that is there."""
     return path if path.exists() else existing(path.parent)
@@ -116,6 +132,7 @@ def main() -> None:
     asked = module.params
     there = installed(asked["packages"])
     missing = [name for name in asked["packages"] if name not in there]
+    data = Path(asked["data_directory"])
     module.exit_json(
         changed=False,
         packages=there,
@@ -123,8 +140,10 @@ def main() -> None:
         unknown=sorted(set(missing) - set(known(missing))) if missing else [],
         memory_mb=memory_mb(Path("/proc/meminfo").read_text(), [Path(it).read_text() for it in LIMITS if Path(it).exists()]),
         processors=len(os.sched_getaffinity(0)),
-        disk_mb=shutil.disk_usage(existing(Path(asked["data_directory"]))).total // 1048576,
+        disk_mb=shutil.disk_usage(existing(data)).total // 1048576,
         absent=[it for it in [asked["data_directory"], *asked["paths"]] if not Path(it).exists()],
+        codename=platform.freedesktop_os_release().get("VERSION_CODENAME", ""),
+        unfit=not missing and data.exists() and unfit(data),
     )
 
 
