@@ -40,7 +40,7 @@ def test_a_switchover_is_refused_to_a_standby_that_lags_while_somebody_works_and
 def test_under_load_the_lead_is_handed_over_and_the_old_leader_follows_without_a_rewind(playbook, cluster):
     old, new = cluster.leader(), cluster.standby()
     cluster.sh(old, "runuser -u postgres -- pgbench -q -i -s 5 postgres")
-    cluster.sh(old, "systemd-run --quiet --unit pgbench --uid postgres pgbench -n -c 2 -T 300 postgres")
+    cluster.sh(old, "systemd-run --quiet --collect --unit pgbench --uid postgres pgbench -n -c 2 -T 300 postgres")
     since = cluster.sh(old, "date '+%F %T'")
     logged = int(cluster.sh(old, "cat /var/log/postgresql/*.log | wc -l"))
     run = playbook("switchover")
