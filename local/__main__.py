@@ -11,7 +11,7 @@ from local.say import Refusal, say
 
 def main(verb: str, *words: str) -> int:
     """Carry out a verb; returns the exit code. Modules are imported when their verb is known, so that the short ones answer at once."""
-    if verb not in ("status", "psql", "ssh") or chosen().is_local:
+    if verb not in ("status", "psql", "ssh", "drill") or chosen().is_local:
         environment.forget_the_real_vultr()
     from local import machine
 
@@ -23,6 +23,11 @@ def main(verb: str, *words: str) -> int:
             reach.ssh(chosen(), os.environ.get("NODE"))
         else:
             getattr(reach, verb)(chosen())
+        return 0
+    if verb == "drill":
+        from local.drill import drill_and_print
+
+        drill_and_print(chosen())
         return 0
     if verb == "up":
         from local.up import up

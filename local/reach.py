@@ -17,7 +17,7 @@ _PSQL = "cd /tmp && exec sudo -u postgres psql"
 
 def status(cluster: Cluster) -> None:
     """Print the table of the cluster."""
-    env = _prepared(cluster)
+    env = prepared(cluster)
     watch = Watch(quiet=True)
     child.run(
         ["ansible-playbook", "-i", INVENTORY, "playbooks/cluster/status.yml"],
@@ -31,7 +31,7 @@ def status(cluster: Cluster) -> None:
 
 def psql(cluster: Cluster) -> None:
     """A session as the superuser on the leader. The leader is asked for at every call."""
-    env = _prepared(cluster)
+    env = prepared(cluster)
     hosts = inventory(cluster, env)
     databases = sorted(hosts["groups"].get("postgresql", []))
     if not databases:
@@ -46,7 +46,7 @@ def psql(cluster: Cluster) -> None:
 
 def ssh(cluster: Cluster, node: str | None) -> None:
     """A shell on a node, by its name in the inventory."""
-    env = _prepared(cluster)
+    env = prepared(cluster)
     hosts = inventory(cluster, env)
     names = ", ".join(sorted(hosts["vars"])) or "none"
     if not node:
@@ -72,14 +72,14 @@ def _programs() -> list[Path]:
     return [tools.ansible(), tools.tool("tofu").parent]
 
 
-def _prepared(cluster: Cluster) -> dict[str, str]:
+def prepared(cluster: Cluster, drilling: bool = False) -> dict[str, str]:
     """The environment of Ansible for this cluster; the local Vultr has been asked who it is."""
     if cluster.is_local:
         vultr_process.insist(cluster)
     elif not os.environ.get("VULTR_API_KEY"):
         environment.clients(cluster, [])
     cluster.make_folder()
-    return environment.clients(cluster, [tools.ansible()])
+    return environment.clients(cluster, [tools.ansible(drilling=drilling)])
 
 
 def inventory(cluster: Cluster, env: dict[str, str]) -> dict:

@@ -1,5 +1,6 @@
 """What the tests of every scenario may use: converge again, and know exactly what that changed."""
 
+import json
 import os
 import re
 import subprocess
@@ -27,6 +28,51 @@ class Run:
             elif match := re.match(r"changed: \[([^\] ]+)", line):
                 found.add((match[1], task))
         return found
+
+
+def play(playbook: Path, *arguments: str | Path, **environment: str) -> Run:
+    """Run a playbook on the scenario's hosts; judges nothing."""
+    done = subprocess.run(
+        ["ansible-playbook", "--inventory", Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"]) / "inventory/hosts.yml", playbook, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=os.environ["MOLECULE_PROJECT_DIRECTORY"],
+        env=os.environ | {"ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"} | environment,
+    )
+    return Run(done.returncode, done.stdout + done.stderr)
+
+
+@dataclass(frozen=True)
+class Drill:
+    """One run of playbooks/drill/run.yml, and the folder of its record."""
+
+    run: Run
+    folder: Path
+
+    def cycles(self) -> dict[str, dict]:
+        """fault.json of each cycle, by fault and number."""
+        return {str(file.parent.relative_to(self.folder)): json.loads(file.read_text()) for file in sorted(self.folder.rglob("fault.json"))}
+
+
+@pytest.fixture(scope="session")
+def drill() -> Callable[..., Drill]:
+    """`drill("switchover", drill_cycles=2)` drills the scenario's cluster, whose hosts lose their power through Docker."""
+
+    def run(faults: str, **settings: object) -> Drill:
+        project = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"])
+        reports = Path(os.environ["ELEPHANT_HOME"]) / "drills"
+        given = {
+            "drill_confirm": os.environ["CLUSTER"],
+            "drill_without_backup": True,
+            "drill_select": faults,
+            "drill_reports": str(reports),
+        }
+        given |= {"drill_power_tasks": str(project / "molecule/shared/power.yml"), "drill_load_scale": 0} | settings
+        ended = play(project / "playbooks/drill/run.yml", "--extra-vars", json.dumps(given))
+        return Drill(ended, max(reports.glob("*Z"), default=reports))
+
+    return run
 
 
 @pytest.fixture(scope="session")

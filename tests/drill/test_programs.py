@@ -1,0 +1,122 @@
+"""What the drill's programs decide on the hosts, where that can be asked without one."""
+
+import contextlib
+import importlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+PROGRAMS = Path(__file__).parents[2] / "playbooks/drill/files/drill"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def importable():
+    sys.path.insert(0, str(PROGRAMS))
+    yield
+    sys.path.remove(str(PROGRAMS))
+
+
+@pytest.mark.parametrize(
+    ("line", "verdict"),
+    [
+        ("hostssl all all 10.1.0.0/16 scram-sha-256", True),
+        ("hostssl app app 10.1.2.3/32 scram-sha-256", True),
+        ("hostssl all all 10.2.0.0/16 scram-sha-256", None),
+        ("hostssl replication replicator 10.1.2.3/32 cert", None),
+        ("hostssl postgres rewinder 10.1.2.3/32 cert", None),
+        ("host all postgres,replicator,rewinder all reject", None),
+        ("host all all all reject", False),
+        ("local all all peer", None),
+    ],
+)
+def test_a_line_of_pg_hba(line, verdict):
+    assert importlib.import_module("door").admits(line, "10.1.2.3", "app") is verdict
+
+
+def written(folder, rows):
+    with (folder / "writer-any-1.jsonl").open("w") as file:
+        for ended, outcome, server in rows:
+            file.write(
+                json.dumps({"client": "any-1", "started": ended - 0.01, "ended": ended, "outcome": outcome, "server": server}) + "\n"
+            )
+
+
+@pytest.mark.parametrize(
+    ("server", "leaves", "settled"),
+    [("db-2", "db-1", True), ("db-1", "db-1", False), ("db-1", "", True)],
+    ids=["another leads", "nobody else leads", "it need not move"],
+)
+def test_a_fault_is_settled(tmp_path, server, leaves, settled):
+    injected = time.time() - 5
+    written(tmp_path, [(injected - 1, "ok", "db-1")] + [(injected + 0.1 * step, "ok", server) for step in range(1, 50)])
+    answer = importlib.import_module("clients").settled(str(tmp_path), injected, hold=0, leaves=leaves, deadline=5.5)
+    assert answer["settled"] is settled
+
+
+def test_unknown_is_no_acknowledgement(tmp_path):
+    injected = time.time() - 5
+    written(tmp_path, [(injected + 0.1 * step, "unknown", "db-1") for step in range(1, 50)])
+    assert importlib.import_module("clients").settled(str(tmp_path), injected, hold=0, deadline=5.5)["settled"] is False
+
+
+@pytest.fixture
+def cloud():
+    """A cloud's API that notes what it is asked."""
+    asked = []
+
+    class Api(BaseHTTPRequestHandler):
+        def do_POST(self):
+            asked.append((self.path, self.headers["Authorization"]))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Api)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", asked
+    server.shutdown()
+
+
+def halted(flag: Path, seconds: float, url: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()} | {"VULTR_API_KEY": "key"}
+    subprocess.run([sys.executable, PROGRAMS.parent / "start_later.py", flag, str(seconds), f"{url}/start"], check=True, env=environment)
+
+
+def waiting(flag: Path) -> bool:
+    """Whether a process has the flag among its arguments."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            found.append(str(flag).encode() in file.read_bytes())
+    return any(found)
+
+
+def wait_until(true):
+    until = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+def test_a_host_that_nobody_starts_is_started(tmp_path, cloud):
+    url, asked = cloud
+    halted(tmp_path / "flag", 0.5, url)
+    wait_until(lambda: asked == [("/start", "Bearer key")] and not (tmp_path / "flag").exists())
+
+
+def test_a_host_that_was_started_is_left_alone(tmp_path, cloud):
+    url, asked = cloud
+    halted(tmp_path / "flag", 30, url)
+    assert waiting(tmp_path / "flag")
+    (tmp_path / "flag").unlink()
+    wait_until(lambda: not waiting(tmp_path / "flag"))
+    assert asked == []

@@ -1,0 +1,77 @@
+"""The drill is refused where it cannot be meant, before any host is asked."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+ANSIBLE_PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
+FAULTS = yaml.safe_load((ROOT / "playbooks/drill/vars/faults.yml").read_text())
+WORST_CASES = yaml.safe_load((ROOT / "roles/patroni/vars/main/judgement.yml").read_text())["__patroni_worst_cases"]
+
+
+def inventory(etcd: int, postgresql: int) -> str:
+    """Hosts that refuse every connection: port 1 of this machine."""
+    groups = [("etcd", etcd), ("postgresql", postgresql)]
+    lines = ["all:", "  vars: {ansible_host: 127.0.0.1, ansible_port: 1}", "  children:"]
+    for group, count in groups:
+        lines += [f"    {group}:", "      hosts:"] + [f"        {group}-{it}: {{cluster_address: 192.0.2.{it}}}" for it in range(count)]
+    return "\n".join(lines) + "\n"
+
+
+def said(folder: Path, text: str, *given: str) -> str:
+    """What the refused drill says; it leaves nothing behind."""
+    (folder / "hosts.yml").write_text(text)
+    words = [
+        ANSIBLE_PLAYBOOK,
+        "--inventory",
+        folder / "hosts.yml",
+        "playbooks/drill/run.yml",
+        *(part for it in given for part in ("-e", it)),
+    ]
+    environment = os.environ | {"ELEPHANT_HOME": str(folder / "home"), "CLUSTER": "test", "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+    run = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
+    assert run.returncode != 0, run.stdout
+    assert not (folder / "home").exists()
+    return re.sub(r"\s+", " ", run.stdout + run.stderr)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ([], "if that is meant: -e drill_confirm=test"),
+        (["drill_confirm=other"], "drill_confirm is 'other'"),
+        (["drill_confirm=test", "drill_select=earthquake"], "drill_select is 'earthquake'"),
+        (["drill_confirm=test", "drill_cycles=0"], "drill_cycles 0"),
+        (["drill_confirm=test", "drill_select=primary-halted"], "primary-halted needs a cloud that halts and starts hosts"),
+    ],
+    ids=["not confirmed", "confirmed for another", "unknown fault", "no cycle", "nothing can halt"],
+)
+def test_a_drill_that_cannot_be_meant(tmp_path, given, sentence):
+    assert sentence in said(tmp_path, inventory(3, 2), *given)
+
+
+def test_a_cluster_without_a_standby(tmp_path):
+    assert "a drill needs two database hosts" in said(tmp_path, inventory(3, 1), "drill_confirm=test")
+
+
+@pytest.mark.parametrize("name", FAULTS["drill_faults"])
+def test_every_fault_is_whole(name):
+    fault = FAULTS["drill_faults"][name]
+    assert fault["bound"] == "none" or fault["bound"] in WORST_CASES
+    assert set(fault["hold"]) == {"ttl", "seconds"}
+    assert isinstance(fault["moves"], bool)
+    assert fault["lasts"] > 0
+    program = (ROOT / "playbooks/drill/files/drill/faults.py").read_text()
+    assert fault["verb"] in ("halt", "hand-over") or f'"{fault["verb"]}": ' in program
+
+
+def test_what_can_hurt_is_taken_by_name_only():
+    by_name = {name for name, fault in FAULTS["drill_faults"].items() if fault.get("by_name_only")}
+    assert by_name == {"etcd-quorum-lost", "disk-full"}
+    assert not by_name & {*FAULTS["drill_default_faults"], *FAULTS["drill_quick_faults"]}
