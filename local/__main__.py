@@ -44,6 +44,11 @@ def main(verb: str, *words: str) -> int:
 
         host_image.provide(engine.provide())
         return 0
+    if verb in ("lab", "lab-down"):
+        from local import lab
+
+        (lab.lab if verb == "lab" else lab.lab_down)(os.environ.get("CONCEPT", ""))
+        return 0
     if verb == "bench":
         from local.bench import bench
 

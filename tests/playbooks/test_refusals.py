@@ -1,4 +1,4 @@
-"""ha.yml refuses inventories that cannot become a cluster, with a sentence; no host is asked for that."""
+"""ha.yml and replication/configure.yml refuse inventories that cannot become a cluster, with a sentence; no host is asked for that."""
 
 import os
 import re
@@ -26,10 +26,10 @@ def inventory(etcd: int, postgresql: int) -> str:
     )
 
 
-def said(tmp_path: Path, text: str, *options: str) -> str:
+def said(tmp_path: Path, text: str, *options: str, playbook: str = "provision/ha.yml") -> str:
     (tmp_path / "hosts.yml").write_text(text)
     run = subprocess.run(
-        [ANSIBLE_PLAYBOOK, "--inventory", tmp_path / "hosts.yml", *options, "playbooks/provision/ha.yml"],
+        [ANSIBLE_PLAYBOOK, "--inventory", tmp_path / "hosts.yml", *options, f"playbooks/{playbook}"],
         capture_output=True,
         text=True,
         check=False,
@@ -46,13 +46,27 @@ def said(tmp_path: Path, text: str, *options: str) -> str:
     [
         (0, 0, "0 hosts in group postgresql and 0 in group etcd"),
         (3, 0, "0 hosts in group postgresql and 3 in group etcd"),
+        (0, 2, "Without etcd, a plain pair is made by: ansible-playbook playbooks/replication/configure.yml"),
         (2, 2, "etcd_members"),
         (3, 1, "patroni_members"),
     ],
-    ids=["no hosts", "no database host", "one etcd member missing", "one database host missing"],
+    ids=["no hosts", "no database host", "a plain pair", "one etcd member missing", "one database host missing"],
 )
 def test_an_inventory_that_is_not_whole(tmp_path, etcd, postgresql, sentence):
     assert sentence in said(tmp_path, inventory(etcd, postgresql))
+
+
+@pytest.mark.parametrize(
+    ("etcd", "postgresql", "sentence"),
+    [
+        (0, 0, "has 0 hosts in group postgresql and 0 in group etcd"),
+        (0, 1, "has 1 hosts in group postgresql and 0 in group etcd"),
+        (3, 2, "fails over by itself: ansible-playbook playbooks/provision/ha.yml"),
+    ],
+    ids=["no hosts", "no standby", "a cluster with etcd"],
+)
+def test_an_inventory_that_is_no_pair(tmp_path, etcd, postgresql, sentence):
+    assert sentence in said(tmp_path, inventory(etcd, postgresql), playbook="replication/configure.yml")
 
 
 def test_a_host_without_an_address_in_the_network(tmp_path):
