@@ -8,7 +8,6 @@ Colours are those of Okabe and Ito, which people with any common colour blindnes
 from __future__ import annotations
 
 import bisect
-import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby, pairwise
@@ -264,7 +263,7 @@ def _frame(axes: Any, lanes: list[str], nodes: list[str], tops: list[float]) -> 
     for base in tops[: len(nodes)]:
         axes.axhline(base, color=PALE, linewidth=0.8, zorder=0)
     axes.set_yticks([*(base + BARS / 2 for base in tops[: len(nodes)]), tops[-2] + 0.08, tops[-1] + STRIP / 2])
-    axes.set_yticklabels([*(textwrap.shorten(name, 16, placeholder="…") for name in nodes), "errors", "etcd's key"])
+    axes.set_yticklabels([*(name if len(name) <= 16 else f"…{name[-15:]}" for name in nodes), "errors", "etcd's key"])
     for label, name in zip(axes.get_yticklabels(), lanes, strict=True):
         label.set_fontweight("bold" if name in nodes else "normal")
         label.set_fontsize(9.5 if name in nodes else 8.5)
