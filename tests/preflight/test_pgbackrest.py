@@ -28,7 +28,14 @@ ROWS = [
     ({"pgbackrest_cipher_passphrase": "ends with a blank "}, "ends with a blank"),
     ({"pgbackrest_retention_days": 0}, "keep at least one day"),
     ({"pgbackrest_full_hours": 12}, "less often"),
+    ({"pgbackrest_restore": {"timeline": 2}}, "Where to go back to is not clear (nothing is given)"),
+    ({"pgbackrest_restore": {"latest": True, "label": "20261123-030000F"}}, "not clear (latest and point or label)"),
+    ({"pgbackrest_restore": {"time": "2026-11-23T14:05:00"}}, "which could be several moments"),
+    ({"pgbackrest_restore": {"time": "yesterday"}}, "restore_time is yesterday"),
+    ({"pgbackrest_restore": {"point": "before"}}, "restore_point is before, without restore_label"),
+    ({"pgbackrest_restore": {"latest": True, "timeline": -1}}, "numbered from 1"),
 ]
+MOMENTS = ["2026-11-23T14:05:00+00:00", "2026-11-23 14:05+01", "2026-11-23T14:05:00.123Z", "2026-11-23 14:05:00 -0330"]
 
 
 @pytest.mark.parametrize(("variables", "sentence"), ROWS, ids=[sentence for _, sentence in ROWS])
@@ -43,6 +50,13 @@ def test_what_works_is_let_through(refusal):
     both = [S3 | {"port": 8443, "region": "ewr"}, {"type": "posix", "path": "/srv/backups"}]
     passphrase = 'it\'s #a; "pass" = phrase [of] %many \\signs'
     assert refusal("pgbackrest", GOOD | {"pgbackrest_repositories": both, "pgbackrest_cipher_passphrase": passphrase}) is None
+
+
+@pytest.mark.parametrize(
+    "goal", [{"time": MOMENTS[0]}, {"time": MOMENTS[3]}, {"label": "L"}, {"label": "L", "point": "P"}, {"latest": True}]
+)
+def test_a_clear_goal_is_let_through(refusal, goal):
+    assert refusal("pgbackrest", GOOD | {"pgbackrest_restore": goal}) is None
 
 
 @pytest.mark.parametrize("missing", GOOD)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import ensure
 import rehearsal
+import restore
 import schedule
 import server
 import settings
@@ -22,6 +23,15 @@ COMMANDS = {
     "rescue": timelines.rescue,
     "rehearse": rehearsal.rehearse,
     "status": status.status,
+    "restore-look": restore.look,
+    "restore-plan": restore.plan,
+    "restore-flush": restore.flush,
+    "restore-mark": restore.mark,
+    "restore-settle": restore.settle,
+    "restore-bring": restore.bring,
+    "restore-clear": restore.clear,
+    "restore-lead": restore.lead,
+    "restore-finish": restore.finish,
 }
 
 

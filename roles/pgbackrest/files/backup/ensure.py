@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import marker
 import server
 from repository import NO_DATA, NO_PATH, BackupError, PgBackRest
 from settings import Settings
@@ -36,3 +37,8 @@ def ensure(settings: Settings, pgbackrest: PgBackRest) -> None:
         if not pgbackrest.info().of(repository):
             pgbackrest.patiently(f"--repo={repository}", "--type=full", "backup")
             print(f"repository {repository}: took the first full backup")
+        note = marker.read()
+        # What follows a restore needs a beginning of its own: an older backup may belong to a branch that was left.
+        if note and not any(it.kind == "full" and it.started >= note["at"] for it in pgbackrest.info().of(repository)):
+            pgbackrest.patiently(f"--repo={repository}", "--type=full", "backup")
+            print(f"repository {repository}: took a full backup after the restore")

@@ -31,6 +31,8 @@ class Backup:
     damaged: bool
     archive_start: str
     archive_stop: str
+    # Position in the WAL at which the copy is consistent.
+    lsn_stop: str = "0/0"
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,8 @@ class Info:
 
 def parse(text: str) -> Info:
     """The answer of `info --output=json` for one stanza."""
-    stanzas = json.loads(text)
+    # Its messages may carry anything: what a wrong passphrase made of a file, for one.
+    stanzas = json.loads(text, strict=False)
     if not stanzas:
         return Info([], [], False, {})
     (stanza,) = stanzas
@@ -76,6 +79,7 @@ def parse(text: str) -> Info:
             damaged=bool(it.get("error")),
             archive_start=it["archive"]["start"],
             archive_stop=it["archive"]["stop"],
+            lsn_stop=(it.get("lsn") or {}).get("stop", "0/0"),
         )
         for it in stanza.get("backup", [])
     ]
@@ -85,15 +89,15 @@ def parse(text: str) -> Info:
 
 
 class PgBackRest:
-    """The command with its stanza."""
+    """The command with its stanza; `config` when it is another file than the host's own."""
 
-    def __init__(self, stanza: str) -> None:
+    def __init__(self, stanza: str, config: str = "") -> None:
         self.stanza = stanza
-        self.base = ["pgbackrest", f"--stanza={stanza}"]
+        self.base = ["pgbackrest", f"--stanza={stanza}", *([f"--config={config}"] if config else [])]
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command; the caller judges the exit code."""
-        return subprocess.run([*self.base, *arguments], capture_output=True, text=True, check=False)
+        return subprocess.run([*self.base, *arguments], capture_output=True, text=True, errors="replace", check=False)
 
     def must(self, *arguments: str) -> str:
         """Run a command that has to succeed; answers its output."""

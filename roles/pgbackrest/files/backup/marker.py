@@ -1,0 +1,53 @@
+"""The note that a restore is under way: on every member, until the cluster is whole again. What an interrupted restore goes on from."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+PATH = Path("/var/lib/pgbackrest/elephant-restore.json")
+# The restored member's way; the others go from planned to cleared.
+STAGES = ("planned", "restoring", "recovered", "leading")
+
+
+def read(path: Path = PATH) -> dict[str, Any] | None:
+    """The note, if there is one."""
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def write(note: dict[str, Any], path: Path = PATH) -> None:
+    """Whole or not at all, and on the disk before anything else happens."""
+    fresh = path.with_suffix(".new")
+    with fresh.open("w") as file:
+        json.dump(note, file, indent=2)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def merge(old: dict[str, Any] | None, plan: dict[str, Any]) -> dict[str, Any]:
+    """The note for a plan. One that goes on stays as it is. Another one begins again, and does not take restored data for old data."""
+    if old is None:
+        return plan | {"stage": "planned", "kept": ""}
+    if old["id"] == plan["id"]:
+        return old
+    begun = old["stage"] != "planned"
+    return plan | {"stage": "restoring" if begun and old["node"] == old.get("host") else "planned", "kept": old["kept"], "again": begun}
+
+
+@contextlib.contextmanager
+def alone(path: Path = PATH) -> Iterator[None]:
+    """Wait for whoever works here already: a playbook that was killed may have left its command running."""
+    with path.with_suffix(".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

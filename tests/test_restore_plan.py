@@ -1,0 +1,146 @@
+"""Which backup a restore begins with, on which timeline, and what an interrupted restore goes on from."""
+
+import json
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "roles/pgbackrest/files/backup"))
+import marker
+import plan
+import restore
+from repository import Backup, BackupError
+
+NOW = 10_000.0
+
+
+def backup(label: str, stopped: int, timeline: int = 1, lsn: str = "0/2000000", damaged: bool = False) -> Backup:
+    """A full backup of one repository."""
+    wal = f"{timeline:08X}0000000000000002"
+    return Backup(1, label, "full", stopped - 5, stopped, 2**20, damaged, wal, wal, lsn)
+
+
+class Archive:
+    """Timeline 2 left timeline 1 at 0/5000000; timeline 3 left timeline 1 at 0/3000000, which is a restore: 2 is no ancestor of 3."""
+
+    timelines = (1, 2, 3)
+
+    def lineage(self, timeline: int) -> dict[int, int]:
+        """As the history files say."""
+        return {1: {1: 2**64}, 2: {2: 2**64, 1: 0x5000000}, 3: {3: 2**64, 1: 0x3000000}}[timeline]
+
+
+ALL = [
+    backup("early", 1000),
+    backup("late", 2000, lsn="0/4000000"),
+    backup("branch", 3000, 2, "0/6000000"),
+    backup("newest", 4000, 3, "0/7000000"),
+]
+
+
+def chosen(**request) -> tuple[str, str]:
+    """Label and timeline."""
+    found, timeline = plan.choose(plan.Request(**request), ALL, Archive(), NOW)
+    return found.label, timeline
+
+
+def at(seconds: int) -> str:
+    """A moment as a person writes it."""
+    return datetime.fromtimestamp(seconds, plan.UTC).isoformat()
+
+
+@pytest.mark.parametrize(
+    ("request_", "found"),
+    [
+        ({"latest": True}, ("newest", "3")),
+        ({"latest": True, "timeline": 2}, ("branch", "2")),
+        ({"latest": True, "timeline": 1}, ("late", "1")),
+        ({"time": at(1500)}, ("early", "3")),
+        # Both the late one and that of the branch were taken before, and neither is of this history.
+        ({"time": at(3500)}, ("early", "3")),
+        ({"time": at(3500), "timeline": 2}, ("branch", "2")),
+        ({"time": at(2500), "timeline": 2}, ("late", "2")),
+        ({"label": "branch"}, ("branch", "current")),
+        ({"label": "early", "point": "it"}, ("early", "3")),
+        ({"label": "branch", "point": "it"}, ("branch", "current")),
+    ],
+)
+def test_the_backup_is_of_the_history_that_is_followed(request_, found):
+    assert chosen(**request_) == found
+
+
+@pytest.mark.parametrize(
+    ("request_", "said"),
+    [
+        ({"time": at(900)}, "no backup is that old: the oldest on timeline 3, early,"),
+        ({"time": at(11_000)}, "in the future"),
+        ({"label": "nobody"}, "there is no backup nobody; there are: early, late, branch, newest"),
+        ({"latest": True, "timeline": 9}, "the archive has the timelines 1, 2, 3 only"),
+        ({"label": "branch", "point": "it", "timeline": 3}, "does not belong to timeline 3: its own is 2"),
+    ],
+)
+def test_what_cannot_be_is_said(request_, said):
+    with pytest.raises(BackupError, match=said):
+        chosen(**request_)
+
+
+def test_a_damaged_backup_is_passed_over():
+    few = [backup("whole", 1000), backup("broken", 2000, damaged=True)]
+    archive = type("One", (), {"timelines": (1,), "lineage": lambda _, timeline: {timeline: 2**64}})()
+    assert plan.choose(plan.Request(latest=True), few, archive, NOW)[0].label == "whole"
+    with pytest.raises(BackupError, match="damaged pages"):
+        plan.choose(plan.Request(label="broken"), few, archive, NOW)
+
+
+@pytest.mark.parametrize("text", ["2026-11-23T14:05:00Z", "2026-11-23 14:05:00 +00:00", "2026-11-23T15:05+01:00"])
+def test_a_moment_is_read_with_its_offset(text):
+    assert plan.moment(text).timestamp() == 1795442700
+
+
+@pytest.mark.parametrize(("text", "said"), [("2026-11-23T14:05:00", "without an offset"), ("last night", "write it as")])
+def test_a_moment_without_one_is_refused(text, said):
+    with pytest.raises(BackupError, match=said):
+        plan.moment(text)
+
+
+def test_the_same_goal_goes_on_and_another_begins_again():
+    first = {"id": "1", "node": "a"}
+    note = marker.merge(None, first) | {"host": "a"}
+    assert note["stage"] == "planned" and note["kept"] == ""
+    going = note | {"stage": "restoring", "kept": "/aside"}
+    assert marker.merge(going, first) == going
+    other = marker.merge(going, {"id": "2", "node": "a"})
+    assert (other["stage"], other["kept"]) == ("restoring", "/aside")
+    # On another member what was copied meanwhile has to go too, and is no old data.
+    other = marker.merge(going | {"host": "b", "stage": "cleared"}, {"id": "2", "node": "a"})
+    assert (other["stage"], other["kept"], other["again"]) == ("planned", "/aside", True)
+
+
+def test_a_note_is_whole_or_not_there(tmp_path):
+    path = tmp_path / "note.json"
+    assert marker.read(path) is None
+    marker.write({"stage": "planned"}, path)
+    assert json.loads(path.read_text()) == marker.read(path) == {"stage": "planned"}
+    assert [it.name for it in tmp_path.iterdir()] == ["note.json"]
+
+
+def test_settings_of_the_original_that_would_outrank_patroni_go(tmp_path):
+    auto = tmp_path / "postgresql.auto.conf"
+    theirs = "archive_command='pgbackrest --stanza=original archive-push %p'"
+    auto.write_text(f"work_mem = '8MB'\nrestore_command = 'x'\nrecovery_target_time = 'y'\n{theirs}\n")
+    restore.tidy(tmp_path)
+    assert auto.read_text() == "work_mem = '8MB'\n"
+
+
+def test_a_pid_that_another_process_has_now_is_no_server(tmp_path):
+    assert not restore.running(tmp_path)
+    other = subprocess.Popen(["sleep", "60"], cwd="/")
+    try:
+        (tmp_path / "postmaster.pid").write_text(f"{other.pid}\n")
+        assert not restore.running(tmp_path)
+    finally:
+        other.kill()
+        other.wait()
