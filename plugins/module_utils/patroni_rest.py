@@ -86,6 +86,38 @@ def etcd_read(servers: list[Https], username: str, password: str, prefix: str) -
     raise last
 
 
+def etcd_replace(servers: list[Https], username: str, password: str, prefix: str, values: dict[str, str]) -> None:
+    """Make `values` (names without the prefix) all that is under `prefix`, in one transaction; raises Unreachable."""
+    # A key that is put must be in no range that is removed in the same transaction (etcd refuses that), so the ranges lie around the keys.
+    keys = sorted(prefix + name for name in values)
+    begins = [prefix, *(key + "\0" for key in keys)]
+    ranges = [{"key": _b64(begin), "range_end": _b64(end)} for begin, end in zip(begins, [*keys, _after(prefix)], strict=True)]
+    operations: list[dict[str, Any]] = [{"request_delete_range": it} for it in ranges]
+    operations += [{"request_put": {"key": _b64(prefix + name), "value": _b64(value)}} for name, value in values.items()]
+    last = Unreachable("no etcd member was given")
+    for server in servers:
+        try:
+            status, answer = server.call("POST", "/v3/auth/authenticate", {"name": username, "password": password})
+            if status != 200:
+                raise Unreachable(f"{server.base} does not let the user {username} in: {answer}")
+            request = urllib.request.Request(
+                server.base + "/v3/kv/txn",
+                method="POST",
+                headers={"Authorization": answer["token"]},
+                data=json.dumps({"success": operations}).encode(),
+            )
+            with server.opener.open(request, timeout=server.timeout) as response:
+                response.read()
+            return
+        except Unreachable as error:
+            last = error
+        except urllib.error.HTTPError as error:
+            last = Unreachable(f"{server.base}: {error.read().decode(errors='replace')}")
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            last = Unreachable(f"{server.base}: {error}")
+    raise last
+
+
 def _b64(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
