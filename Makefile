@@ -5,7 +5,7 @@ CLUSTER ?= local
 export CLUSTER
 
 scenarios := $(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml))
-verbs := up down status psql ssh drill env check lint test test-all bench image lab lab-down
+verbs := up down status psql ssh drill restore-drill env check lint test test-all bench image lab lab-down
 
 .PHONY: help $(verbs) $(scenarios:%=molecule-%)
 
@@ -25,6 +25,7 @@ lint: ## only the linters
 test: ## check, a scenario for each role, the whole cluster, and the whole path that a person walks
 test-all: ## the same with every scenario
 bench: ## the figures that the documents quote
+restore-drill: ## destroy all data of the cluster on this machine and bring it back from its backups
 lab: ## one concept alone, to look at and to break: make lab CONCEPT=replication (etcd, patroni, backup, certificates, firewall)
 lab-down: ## remove the labs
 image: ## the container image that stands for a host

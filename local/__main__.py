@@ -39,6 +39,11 @@ def main(verb: str, *words: str) -> int:
 
         down(chosen())
         return 0
+    if verb == "restore-drill":
+        from local.restore_drill import restore_drill
+
+        restore_drill(chosen())
+        return 0
     if verb == "image":
         from local import engine, host_image
 

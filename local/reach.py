@@ -37,7 +37,7 @@ def psql(cluster: Cluster) -> None:
     if not databases:
         raise Refusal(f"Cluster {cluster.name} has no database host in its inventory: run make status{_named(cluster)} to see what it has.")
     for name in databases:
-        words = _ssh(cluster, hosts["vars"][name])
+        words = ssh_words(cluster, hosts["vars"][name])
         answer = child.answer([*words, f"{_PSQL} -XAtc 'SELECT NOT pg_is_in_recovery()'"], env)
         if answer is not None and answer.strip() == "t":
             child.become([*words[:1], "-t", *words[1:], _PSQL], env)
@@ -53,7 +53,7 @@ def ssh(cluster: Cluster, node: str | None) -> None:
         raise Refusal(f"Which node? make ssh NODE=…{_named(cluster)}; there are: {names}.")
     if node not in hosts["vars"]:
         raise Refusal(f"NODE={node} is no node of cluster {cluster.name}; there are: {names}.")
-    words = _ssh(cluster, hosts["vars"][node])
+    words = ssh_words(cluster, hosts["vars"][node])
     command = os.environ.get("COMMAND")
     child.become([*words, command] if command else [*words[:1], "-t", *words[1:]], env)
 
@@ -110,7 +110,7 @@ def _plain(value: object) -> object:
     return [_plain(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _ssh(cluster: Cluster, host: dict) -> list[str]:
+def ssh_words(cluster: Cluster, host: dict) -> list[str]:
     """The words of an ssh command to a host, with the options that Ansible uses and a socket in the cluster's folder."""
     key = ["-i", str(cluster.key), "-o", "IdentitiesOnly=yes"] if cluster.is_local else []
     return [
