@@ -56,7 +56,7 @@ def local() -> Cluster:
 def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[dict]]:
     """Every program that the console may start is a recorder. Ask for what was started: a list of {"words", "env"}."""
     record = tmp_path / "record.jsonl"
-    answers = {"tofu": "OpenTofu v1.12.6", "versitygw": "Version  : v1.8.0", "go": "go version go1.99.0", "ansible-inventory": ""}
+    answers = {"tofu": "OpenTofu v1.12.6", "versitygw": "Version  : v1.8.0", "go": "go version go1.99.0", "ansible-inventory": "", "docker": "a-container"}
     shim = tmp_path / "programs"
     ansible = tmp_path / "cache/venv/ansible/bin"
     for folder in (shim, ansible):
@@ -74,12 +74,13 @@ def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], li
             "ruff",
             "yamllint",
             "make",
+            "docker",
         ]
         for name in [*names, "python", "pip"] if folder == ansible else names:
             (folder / name).write_text(_RECORDER.format(python=sys.executable, record=str(record), answer=answers.get(name, "")))
             (folder / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{shim}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setattr(suite, "_LOCAL_PYTHON", ansible / "python")
-    monkeypatch.setattr(tools, "ansible", lambda developing=False: ansible)
+    monkeypatch.setattr(tools, "ansible", lambda developing=False, drilling=False: ansible)
     yield lambda: [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
     shutil.rmtree(shim)

@@ -50,6 +50,7 @@ def nothing_is_made(monkeypatch, local):
     monkeypatch.setattr("local.down.remove_all", lambda name: [])
     monkeypatch.setattr("local.bench.bench", lambda: up.up(Cluster("local")))
     monkeypatch.setenv("NODE", "n")
+    monkeypatch.setenv("CONCEPT", "etcd")
 
 
 def carry_out(verb: str) -> None:
@@ -74,7 +75,7 @@ def test_no_verb_tells_a_child_the_real_key(verb, real_key, nothing_is_made, rec
             assert Path(one["env"]["SSL_CERT_DIR"]).name == "no-authorities"
 
 
-@pytest.mark.parametrize("verb", [verb for verb in EVERY_VERB if verb not in ("status", "psql", "ssh")])
+@pytest.mark.parametrize("verb", [verb for verb in EVERY_VERB if verb not in ("status", "psql", "ssh", "drill")])
 def test_nor_when_a_cluster_on_vultr_is_chosen(verb, real_key, nothing_is_made, recorded, monkeypatch):
     monkeypatch.setenv("CLUSTER", "production")
     carry_out(verb)
