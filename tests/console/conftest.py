@@ -56,7 +56,13 @@ def local() -> Cluster:
 def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[dict]]:
     """Every program that the console may start is a recorder. Ask for what was started: a list of {"words", "env"}."""
     record = tmp_path / "record.jsonl"
-    answers = {"tofu": "OpenTofu v1.12.6", "versitygw": "Version  : v1.8.0", "go": "go version go1.99.0", "ansible-inventory": "", "docker": "a-container"}
+    answers = {
+        "tofu": "OpenTofu v1.12.6",
+        "versitygw": "Version  : v1.8.0",
+        "go": "go version go1.99.0",
+        "ansible-inventory": "",
+        "docker": "a-container",
+    }
     shim = tmp_path / "programs"
     ansible = tmp_path / "cache/venv/ansible/bin"
     for folder in (shim, ansible):
