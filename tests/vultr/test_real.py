@@ -310,6 +310,27 @@ def test_the_unmodified_inventory_plugin_finds_the_machines(vultr: Process, node
     assert listed(VULTR_API_KEY="REAL-KEY-OF-SOMEBODY").returncode != 0
 
 
+def test_the_inventory_lists_one_of_the_clusters_of_an_account(vultr: Process, nodes: list[dict[str, Any]]) -> None:
+    proxy = {"HTTPS_PROXY": f"http://127.0.0.1:{vultr.port}", "SSL_CERT_FILE": str(vultr.ca), "VULTR_API_KEY": vultr.key}
+
+    def members(cluster: str) -> list[str]:
+        command = [ansible_inventory(), "-i", "inventories/vultr.yml", "--list"]
+        environment = {**vultr.environment, **proxy, "CLUSTER": cluster}
+        answer = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=120, check=True)
+        return plain(json.loads(answer.stdout)).get("etcd", {"hosts": []})["hosts"]
+
+    def tagged(node: dict[str, Any], cluster: str) -> None:
+        vultr.call("PATCH", f"/v2/instances/{node['id']}", {"tags": [f"cluster={cluster}", "role=etcd"]})
+
+    assert sorted(members(CLUSTER)) == ["t-one", "t-two"]
+    # A name that begins like another is not that other.
+    tagged(nodes[1], f"{CLUSTER}-2")
+    try:
+        assert (members(CLUSTER), members(f"{CLUSTER}-2"), members("elephant")) == (["t-one"], ["t-two"], [])
+    finally:
+        tagged(nodes[1], CLUSTER)
+
+
 def ansible_inventory() -> str:
     """The program, from the cache's venv or from PATH."""
     cache = os.environ.get("ELEPHANT_CACHE") or f"{os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'}/elephant"

@@ -83,3 +83,43 @@ def test_a_removed_node_is_taken_in_again_and_may_leave_as_the_leader(cluster):
     del cluster.databases[leader]
     assert cluster.is_whole() and traces(cluster, leader, gone) == []
     docker("rm", "--force", cluster.container(leader))
+
+
+def test_a_dead_node_is_replaced_by_a_blank_one_of_its_name_at_another_address(cluster):
+    leader = cluster.leader()
+    docker("rm", "--force", cluster.container(leader))
+    cluster.databases[leader] = f"{SUBNET}.25"
+    cluster.create()
+    replaced = cluster.converge()
+    assert replaced.status == 0, replaced.output
+    assert cluster.is_whole() and cluster.leader() != leader
+
+
+def test_a_dead_node_is_replaced_by_one_of_another_name(cluster):
+    standby, address = cluster.standby(), cluster.databases[cluster.standby()]
+    docker("rm", "--force", cluster.container(standby))
+    del cluster.databases[standby]
+    cluster.databases["postgresql-4"] = f"{SUBNET}.24"
+    cluster.create()
+    replaced = cluster.converge()
+    assert replaced.status == 0, replaced.output
+    assert f"slot on {cluster.leader()}" in traces(cluster, standby, address)
+    removed = cluster.run(REMOVE, "-e", f"cluster_removed_node={standby}")
+    assert removed.status == 0, removed.output
+    assert "still in the inventory" not in removed.output
+    assert cluster.is_whole() and sorted(cluster.roles()) == sorted(cluster.databases)
+    assert traces(cluster, standby, address) == []
+
+
+def test_a_dead_etcd_member_is_replaced_by_a_blank_host_at_another_address(cluster):
+    before = starts(cluster)
+    docker("rm", "--force", cluster.container("etcd-3"))
+    cluster.etcd["etcd-3"] = f"{SUBNET}.14"
+    cluster.create()
+    replaced = cluster.run("etcd/replace_member.yml", "-e", "etcd_replaced_member=etcd-3")
+    assert replaced.status == 0, replaced.output
+    told = cluster.converge()
+    assert told.status == 0, told.output
+    assert starts(cluster) == before
+    for host in cluster.databases:
+        assert f"{SUBNET}.14:2379" in cluster.sh(host, "cat /etc/elephant/patroni/patroni.yml")
