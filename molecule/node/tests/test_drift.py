@@ -25,7 +25,7 @@ def test_a_mirror_that_does_not_answer_stops_only_who_has_no_index(converge):
     plain = testinfra.get_host("docker://elephant-node-plain")
     dead, lists = "/etc/apt/apt.conf.d/99-dead-mirror", "/var/lib/apt/lists"
     proxy = 'Acquire::http::Proxy "http://127.0.0.1:9"; Acquire::https::Proxy "http://127.0.0.1:9"; Acquire::Retries "0";'
-    plain.check_output("echo '%s' > %s", proxy, dead)
+    plain.check_output("echo %s > %s", proxy, dead)
     now = ("--limit", "plain", "--extra-vars", "node_package_index_minutes=0")
     try:
         assert plain.run("apt-get update -o APT::Update::Error-Mode=any").rc != 0, "the mirror answers"
