@@ -56,3 +56,12 @@ def test_no_trust_line_lets_anybody_in(host):
         return
     methods = sql(host, "select distinct auth_method from pg_hba_file_rules").split()
     assert set(methods) <= {"peer", "cert", "scram-sha-256", "reject"}, methods
+
+
+def test_every_host_is_watched_and_well(host):
+    done = host.run("elephant-health --json")
+    told = json.loads(done.stdout)
+    # The machine that runs the test may be fuller than a host should be.
+    assert [it for it in told["problems"] if it["condition"] != "disk"] == []
+    assert ("patroni" in told, "etcd" in told) == (is_database(host), not is_database(host))
+    assert host.service("elephant-health.timer").is_running
