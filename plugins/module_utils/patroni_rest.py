@@ -11,6 +11,14 @@ import urllib.error
 import urllib.request
 from typing import Any
 
+# The options by which a module speaks with a member; documented by the fragment elephant.ha.patroni.
+REST_OPTIONS: dict[str, dict[str, Any]] = {
+    "url": {"type": "str", "required": True},
+    "ca_file": {"type": "path", "required": True},
+    "certificate_file": {"type": "path", "required": True},
+    "key_file": {"type": "path", "required": True, "no_log": False},
+}
+
 
 class Unreachable(Exception):
     """Nothing that speaks the protocol answered."""

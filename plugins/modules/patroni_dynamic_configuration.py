@@ -13,26 +13,11 @@ description:
   - Compares the whole dynamic configuration with O(settings) and sends the difference as one C(PATCH /config).
     What is in the DCS and not in O(settings) is removed.
   - Runs on a member, against its own REST API.
+extends_documentation_fragment: [elephant.ha.patroni]
 options:
   settings:
     description: The whole dynamic configuration.
     type: dict
-    required: true
-  url:
-    description: The REST API, as C(https://address:port).
-    type: str
-    required: true
-  ca_file:
-    description: CA that signed the API's certificate.
-    type: path
-    required: true
-  certificate_file:
-    description: Client certificate to show.
-    type: path
-    required: true
-  key_file:
-    description: Its private key.
-    type: path
     required: true
   ignore:
     description: Top-level settings that are not ours to touch.
@@ -77,7 +62,7 @@ import json
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.elephant.ha.plugins.module_utils.patroni_rest import Https, Unreachable
+from ansible_collections.elephant.ha.plugins.module_utils.patroni_rest import REST_OPTIONS, Https, Unreachable
 
 
 def difference(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
@@ -132,10 +117,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "settings": {"type": "dict", "required": True},
-            "url": {"type": "str", "required": True},
-            "ca_file": {"type": "path", "required": True},
-            "certificate_file": {"type": "path", "required": True},
-            "key_file": {"type": "path", "required": True, "no_log": False},
+            **REST_OPTIONS,
             "ignore": {"type": "list", "elements": "str", "default": ["pause", "standby_cluster"]},
         },
         supports_check_mode=True,

@@ -14,6 +14,7 @@ description:
   - Tells Patroni the method in a file of its configuration that is there only meanwhile, asks it to reinitialize, and watches.
   - Fails when nothing moves for O(stall_seconds) (a restore may succeed and then wait for WAL for ever), or when the copy was
     tried O(attempts) times.
+extends_documentation_fragment: [elephant.ha.patroni]
 options:
   name:
     description: Name of the standby.
@@ -48,22 +49,6 @@ options:
     description: Patroni's systemd unit.
     type: str
     default: patroni.service
-  url:
-    description: The standby's REST API, as C(https://address:port).
-    type: str
-    required: true
-  ca_file:
-    description: CA that signed the API's certificate.
-    type: path
-    required: true
-  certificate_file:
-    description: Client certificate to show.
-    type: path
-    required: true
-  key_file:
-    description: Its private key.
-    type: path
-    required: true
 author:
   - The Elephant authors
 attributes:
@@ -103,7 +88,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.elephant.ha.plugins.module_utils.patroni_rest import Https, Unreachable
+from ansible_collections.elephant.ha.plugins.module_utils.patroni_rest import REST_OPTIONS, Https, Unreachable
 
 LEADERS = ("leader", "standby_leader")
 SYNCHRONOUS = ("sync_standby", "quorum_standby")
@@ -217,10 +202,7 @@ def main() -> None:
             "stall_seconds": {"type": "int", "default": 120},
             "attempts": {"type": "int", "default": 3},
             "unit": {"type": "str", "default": "patroni.service"},
-            "url": {"type": "str", "required": True},
-            "ca_file": {"type": "path", "required": True},
-            "certificate_file": {"type": "path", "required": True},
-            "key_file": {"type": "path", "required": True, "no_log": False},
+            **REST_OPTIONS,
         },
         required_if=[("method", "repository", ["repository_command"])],
         supports_check_mode=True,

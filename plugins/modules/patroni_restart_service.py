@@ -15,23 +15,8 @@ description:
     member has seen that.
   - A cluster that was paused before stays paused. One that an interrupted restart left paused (O(mark) is there) is resumed.
   - One member at a time; use C(throttle=1).
+extends_documentation_fragment: [elephant.ha.patroni]
 options:
-  url:
-    description: The member's REST API, as C(https://address:port).
-    type: str
-    required: true
-  ca_file:
-    description: CA that signed the API's certificate.
-    type: path
-    required: true
-  certificate_file:
-    description: Client certificate to show.
-    type: path
-    required: true
-  key_file:
-    description: Its private key.
-    type: path
-    required: true
   unit:
     description: Patroni's systemd unit.
     type: str
@@ -98,7 +83,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.elephant.ha.plugins.module_utils import units
-from ansible_collections.elephant.ha.plugins.module_utils.patroni_rest import Https, Unreachable
+from ansible_collections.elephant.ha.plugins.module_utils.patroni_rest import REST_OPTIONS, Https, Unreachable
 
 
 class Failed(Exception):
@@ -175,10 +160,7 @@ def main() -> None:
     """Pause, restart, adopt, resume."""
     module = AnsibleModule(
         argument_spec={
-            "url": {"type": "str", "required": True},
-            "ca_file": {"type": "path", "required": True},
-            "certificate_file": {"type": "path", "required": True},
-            "key_file": {"type": "path", "required": True, "no_log": False},
+            **REST_OPTIONS,
             "unit": {"type": "str", "default": "patroni.service"},
             "files": {"type": "list", "elements": "path", "default": []},
             "packages": {"type": "list", "elements": "str", "default": []},

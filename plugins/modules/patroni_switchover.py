@@ -14,6 +14,7 @@ description:
     target is a synchronous standby that streams and is not far behind.
   - Makes a checkpoint, then hands over, while a small writer commits through a connection string for all members; waits until
     the old leader follows.
+extends_documentation_fragment: [elephant.ha.patroni]
 options:
   members:
     description: The cluster's members as the inventory has them, each with C(name) and C(address).
@@ -31,22 +32,6 @@ options:
   connection:
     description: libpq connection string of the writer, which needs no right but to connect.
     type: str
-    required: true
-  url:
-    description: The leader's REST API, as C(https://address:port).
-    type: str
-    required: true
-  ca_file:
-    description: CA that signed the API's certificate.
-    type: path
-    required: true
-  certificate_file:
-    description: Client certificate to show.
-    type: path
-    required: true
-  key_file:
-    description: Its private key.
-    type: path
     required: true
   wait:
     description: Seconds until the old leader must follow the new one.
@@ -101,7 +86,7 @@ except ImportError:
     psycopg2 = None
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.elephant.ha.plugins.module_utils.patroni_rest import Https, Unreachable, members_own_words
+from ansible_collections.elephant.ha.plugins.module_utils.patroni_rest import REST_OPTIONS, Https, Unreachable, members_own_words
 
 LEADERS = ("leader", "standby_leader")
 SYNCHRONOUS = ("sync_standby", "quorum_standby")
@@ -221,10 +206,7 @@ def main() -> None:
             "candidate": {"type": "str", "default": ""},
             "lag_limit_mb": {"type": "int", "default": 64},
             "connection": {"type": "str", "required": True},
-            "url": {"type": "str", "required": True},
-            "ca_file": {"type": "path", "required": True},
-            "certificate_file": {"type": "path", "required": True},
-            "key_file": {"type": "path", "required": True, "no_log": False},
+            **REST_OPTIONS,
             "wait": {"type": "int", "default": 300},
         },
         supports_check_mode=True,
