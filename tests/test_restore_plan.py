@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "roles/pgbackrest/files/backu
 import marker
 import plan
 import restore
+from meaning import meaning
 from repository import Backup, BackupError
 
 NOW = 10_000.0
@@ -144,3 +145,28 @@ def test_a_pid_that_another_process_has_now_is_no_server(tmp_path):
     finally:
         other.kill()
         other.wait()
+
+
+UNREAD = "ERROR: [029]: unable to load info file '/pgbackrest/archive/it/archive.info' or '/pgbackrest/archive/it/archive.info.copy': "
+REFUSED = "HTTP request failed with 403 (Forbidden): *** Path/Query ***: GET /backups/pgbackrest/archive/it/archive.info"
+UNVERIFIED = "CryptoError: unable to verify certificate presented by 'storage:443 (192.0.2.9)'"
+
+
+# As pgBackRest 2.55 says it; every doubt of it about the encryption is in its answer, whatever the reason was.
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        (f"{UNREAD}FormatError: key/value found outside of section at line 1: \x8fu\x01", "the passphrase does not open it"),
+        (f"{UNREAD}CryptoError: unable to flush HINT: is or was the repo encrypted?", "the passphrase does not open it"),
+        (f"{UNREAD}{UNVERIFIED}: [20] unable to get local issuer HINT: is or was the repo encrypted?", "certificate is not accepted"),
+        (f"[CryptoError] {UNVERIFIED}: [10] certificate has expired", "the storage's certificate has expired"),
+        (f"{UNREAD}ProtocolError: {REFUSED}", "the storage refuses its keys"),
+        (f"{UNREAD}HostConnectError: unable to connect to 'storage:443': [111] Connection refused", "the storage cannot be reached"),
+        ("ERROR: [082]: WAL segment 00000001 was not archived before the 60000ms timeout", "ERROR: [082]"),
+        (f"{UNREAD}FileMissingError: unable to open missing file", "ERROR: [029]"),
+        ("ERROR: [029]: unable to restore from 20261123-140312F, of 404 MB", "ERROR: [029]"),
+    ],
+)
+def test_an_error_is_told_by_what_it_means(message, said):
+    assert said in meaning(message).partition(" (pgBackRest says")[0]
+    assert meaning(message).isprintable()

@@ -3,33 +3,19 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from meaning import meaning
 from repository import NO_DATA, NO_PATH, OTHER, Backup, BackupError, Info, PgBackRest, parse
 from settings import Settings
 
 MB = 2**20
 # Room for WAL while it is replayed, beside the database itself.
 WAL_MB = 512
-# What pgBackRest says, and what that means to a person. The first that fits.
-MEANINGS = (
-    (
-        ("CryptoError", "repo encrypted", "unable to load info file"),
-        "the passphrase does not open it; needed is that of secrets.yml when the backups were made",
-    ),
-    (
-        ("certificate", "TLS error", "verify"),
-        "the storage's certificate is not accepted; look at its end date, and at the repository's ca_file",
-    ),
-    (("403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"), "the storage refuses its keys"),
-    (("404", "NoSuchBucket"), "there is no such bucket"),
-    (("HostConnect", "unable to connect", "timeout", "unable to get address", "Connection refused"), "the storage cannot be reached"),
-)
 
 
 @dataclass(frozen=True)
@@ -79,14 +65,6 @@ def position(lsn: str) -> int:
     """A position in the WAL as a number."""
     high, low = (int(it, 16) for it in lsn.split("/"))
     return high * 2**32 + low
-
-
-def meaning(message: str) -> str:
-    """pgBackRest's error with what it means before it."""
-    # A wrong passphrase makes noise of a file, and pgBackRest quotes it.
-    said = re.sub(r"[^\x20-\x7e]+", "?", " ".join(message.split()))
-    found = next((words for signs, words in MEANINGS if any(sign in said for sign in signs)), "")
-    return f"{found} (pgBackRest says: {said[:200]})" if found else said[:600]
 
 
 def look(source: PgBackRest) -> Info:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import server
+from meaning import meaning
 from repository import Backup, BackupError, PgBackRest
 from settings import Settings
 from timelines import Segment, archived
@@ -91,7 +92,7 @@ def make_room(settings: Settings, backup: Backup) -> None:
         )
 
 
-def restore(pgbackrest: PgBackRest, repository: int) -> None:
+def restore(pgbackrest: PgBackRest, repository: int, label: str) -> None:
     """Bring the files. Locks and log of its own, and no queue, so that the live archiving is not disturbed."""
     own = [
         f"--pg1-path={PLACE / 'data'}",
@@ -100,7 +101,9 @@ def restore(pgbackrest: PgBackRest, repository: int) -> None:
     ]
     # To the end of the archive: a target on the border of a segment is met only by the next record, which may be an hour away.
     how = ["--type=default", "--archive-mode=off", "--no-delta", f"--tablespace-map-all={PLACE / 'tablespaces'}"]
-    pgbackrest.must(*own, f"--repo={repository}", *how, "restore")
+    done = pgbackrest.run(*own, f"--repo={repository}", f"--set={label}", *how, "restore")
+    if done.returncode != 0:
+        raise BackupError(f"{label} cannot be restored: {meaning(done.stdout + done.stderr)}")
     data = PLACE / "data"
     (data / "postgresql.conf").write_text("")
     (data / "pg_hba.conf").write_text("local all all peer\n")
@@ -146,7 +149,7 @@ def rehearse(settings: Settings, pgbackrest: PgBackRest) -> None:
             result |= {"backup": backups[-1].label, "target": target.lsn}
             wait_until_archived(pgbackrest, repository, target)
             make_room(settings, backups[-1])
-            restore(pgbackrest, repository)
+            restore(pgbackrest, repository, backups[-1].label)
             recover(settings, programs, target)
             check = [programs / "pg_amcheck", "--all", "--install-missing", "--no-password", f"--host={PLACE}", "--port=5499"]
             done = subprocess.run(check, check=False, capture_output=True, text=True)

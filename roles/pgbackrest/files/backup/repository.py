@@ -7,6 +7,8 @@ import subprocess
 import time
 from dataclasses import dataclass
 
+from meaning import meaning
+
 # From pgBackRest's build/error.yaml and the documentation of `info`.
 LOCKED = 50
 NO_PATH, NO_BACKUP, NO_DATA, OTHER = 1, 2, 3, 99
@@ -103,7 +105,7 @@ class PgBackRest:
         """Run a command that has to succeed; answers its output."""
         done = self.run(*arguments)
         if done.returncode != 0:
-            raise BackupError(f"pgbackrest {' '.join(arguments)} failed: {' '.join((done.stdout + done.stderr).split())}")
+            raise BackupError(f"pgbackrest {' '.join(arguments)} failed: {meaning(done.stdout + done.stderr)}")
         return done.stdout
 
     def patiently(self, *arguments: str) -> None:
@@ -114,12 +116,12 @@ class PgBackRest:
                 break
             time.sleep(5)
         if done.returncode != 0:
-            raise BackupError(f"pgbackrest {' '.join(arguments)} failed: {' '.join((done.stdout + done.stderr).split())}")
+            raise BackupError(f"pgbackrest {' '.join(arguments)} failed: {meaning(done.stdout + done.stderr)}")
 
     def info(self) -> Info:
         """What the repositories hold; a repository that does not answer is an error."""
         info = parse(self.must("--output=json", "--log-level-console=error", "info"))
         silent = [it for it in info.repositories if it.code == OTHER]
         if silent:
-            raise BackupError("; ".join(f"repository {it.key} cannot be read: {' '.join(it.message.split())}" for it in silent))
+            raise BackupError("; ".join(f"repository {it.key} cannot be read: {meaning(it.message)}" for it in silent))
         return info

@@ -15,6 +15,7 @@ from typing import Any
 import marker
 import plan as planning
 import server
+from meaning import meaning
 from repository import BackupError, PgBackRest
 from settings import Settings
 
@@ -120,7 +121,7 @@ def settle(settings: Settings, pgbackrest: PgBackRest) -> None:
         done = pgbackrest.run("--no-archive-async", "archive-push", str(data / "pg_wal" / ready.stem))
         said = " ".join((done.stdout + done.stderr).split())
         if done.returncode != 0 and "different checksum" not in said:
-            raise BackupError(f"{ready.stem} could not be archived before the old data goes: {planning.meaning(said)}")
+            raise BackupError(f"{ready.stem} could not be archived before the old data goes: {meaning(said)}")
         print(f"archived {ready.stem}" if done.returncode == 0 else f"{ready.stem} is in the archive with another content, which stays")
 
 
@@ -168,7 +169,7 @@ def fetch(note: dict[str, Any], data: Path) -> None:
     source = PgBackRest(note["stanza"], note["config"])
     done = source.run(f"--repo={note['repository']}", f"--set={note['label']}", *note["arguments"], "restore")
     if done.returncode != 0:
-        raise BackupError(f"the files of {note['label']} could not be restored: {planning.meaning(done.stdout + done.stderr)}")
+        raise BackupError(f"the files of {note['label']} could not be restored: {meaning(done.stdout + done.stderr)}")
     # Of another time, or another cluster: the first leader would write it into an empty store.
     (data / "patroni.dynamic.json").unlink(missing_ok=True)
 
