@@ -1,5 +1,6 @@
 """Whether this machine can carry a cluster: judged before anything is made."""
 
+import contextlib
 import os
 import shutil
 import stat
@@ -13,6 +14,8 @@ from local.say import Refusal
 _MEMORY_GIB = 3.0
 # The image, five writable layers, the venvs and, while it is built, tofu.
 _DISK_GIB = {"cluster": 4.0, "cache": 6.0}
+# systemd and its services watch files: about six instances of inotify a host, and a host that gets none does not boot.
+_INOTIFY_INSTANCES = 30
 
 
 def judge(cluster: Cluster) -> None:
@@ -21,6 +24,7 @@ def judge(cluster: Cluster) -> None:
     if vultr_process.running(cluster) is not None:
         return
     refuse_too_little_memory(available_memory())
+    refuse_too_few_inotify_instances(inotify_limit(), inotify_instances())
     for name, folder in (("cluster", home()), ("cache", cache())):
         refuse_too_little_disk(folder, _DISK_GIB[name] if name == "cluster" or not (cache() / "bin/tofu").exists() else 1.0)
     vultr_process.refuse_a_taken_port(cluster)
@@ -49,6 +53,39 @@ def refuse_too_little_disk(folder: Path, gib: float) -> None:
     free = shutil.disk_usage(there).free
     if free < gib * 2**30:
         raise Refusal(f"{free / 2**30:.1f} GiB are free on the disk of {folder}, and {gib:.0f} GiB are needed: make room there.")
+
+
+def refuse_too_few_inotify_instances(limit: int, used: int) -> None:
+    """`limit` is the kernel's for each user; `used` are those that root's processes have, which those of containers are too."""
+    if limit - used < _INOTIFY_INSTANCES:
+        raise Refusal(
+            f"{used} of {limit} inotify instances are in use, and five hosts need {_INOTIFY_INSTANCES}, without which they do not boot: "
+            f"sysctl -w fs.inotify.max_user_instances={max(1024, 2 * limit)}"
+        )
+
+
+def inotify_limit() -> int:
+    """fs.inotify.max_user_instances, see inotify(7)."""
+    return int(Path("/proc/sys/fs/inotify/max_user_instances").read_text())
+
+
+def inotify_instances() -> int:
+    """How many of them the processes hold that may be looked at; for root these are all, containers' included."""
+    found = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        for descriptor in _descriptors(process):
+            # It may be closed meanwhile.
+            with contextlib.suppress(OSError):
+                found += str(descriptor.readlink()) == "anon_inode:inotify"
+    return found
+
+
+def _descriptors(process: Path) -> list[Path]:
+    """None of a process that has ended, or that may not be looked at."""
+    try:
+        return list((process / "fd").iterdir())
+    except OSError:
+        return []
 
 
 def available_memory() -> int:

@@ -1,5 +1,6 @@
 """What the console refuses, and that each refusal says what to do."""
 
+import ctypes
 import http.server
 import os
 import shutil
@@ -36,6 +37,26 @@ def test_a_world_writable_checkout(tmp_path):
 def test_too_little_memory():
     assert sentence(machine.refuse_too_little_memory, 2**30).startswith("1.0 GiB of memory are free, and five hosts")
     machine.refuse_too_little_memory(8 * 2**30)
+
+
+def test_too_few_inotify_instances():
+    said = sentence(machine.refuse_too_few_inotify_instances, 128, 100)
+    assert said.startswith("100 of 128 inotify instances are in use") and said.endswith("sysctl -w fs.inotify.max_user_instances=1024")
+    machine.refuse_too_few_inotify_instances(128, 98)
+    assert machine.inotify_limit() > 0
+
+
+def test_inotify_instances_are_counted():
+    before = machine.inotify_instances()
+    descriptors = [ctypes.CDLL(None).inotify_init() for _ in range(50)]
+    try:
+        assert min(descriptors) >= 0
+        # Other processes come and go meanwhile, though not so many.
+        assert 25 <= machine.inotify_instances() - before <= 75
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+
 
 
 def test_too_little_disk(tmp_path):
