@@ -19,6 +19,10 @@ REST_OPTIONS: dict[str, dict[str, Any]] = {
     "key_file": {"type": "path", "required": True, "no_log": False},
 }
 
+# Roles that a member of /cluster may have.
+LEADERS = ("leader", "standby_leader")
+SYNCHRONOUS = ("sync_standby", "quorum_standby")
+
 
 class Unreachable(Exception):
     """Nothing that speaks the protocol answered."""

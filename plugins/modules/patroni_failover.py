@@ -102,9 +102,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.elephant.ha.plugins.module_utils.patroni_rest import Https, Unreachable, etcd_read, members_own_words
+from ansible_collections.elephant.ha.plugins.module_utils.patroni_rest import LEADERS, Https, Unreachable, etcd_read, members_own_words
 
-LEADERS = ("leader", "standby_leader")
 PRIMARIES = ("primary", "master")
 QUESTION = (
     "SELECT json_build_object('recovery', pg_is_in_recovery(), 'commit', pg_last_xact_replay_timestamp(),"

@@ -200,12 +200,10 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.elephant.ha.plugins.module_utils import units
-from ansible_collections.elephant.ha.plugins.module_utils.patroni_rest import Https, Unreachable, etcd_read
+from ansible_collections.elephant.ha.plugins.module_utils.patroni_rest import LEADERS, SYNCHRONOUS, Https, Unreachable, etcd_read
 
 # What a standby checks against its leader's when it replays WAL.
 LIMITS = ("max_connections", "max_locks_per_transaction", "max_prepared_transactions", "max_wal_senders", "max_worker_processes")
-LEADERS = ("leader", "standby_leader")
-SYNCHRONOUS = ("sync_standby", "quorum_standby")
 
 
 DIRECTORY = {

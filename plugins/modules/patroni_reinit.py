@@ -88,10 +88,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.elephant.ha.plugins.module_utils.patroni_rest import REST_OPTIONS, Https, Unreachable
+from ansible_collections.elephant.ha.plugins.module_utils.patroni_rest import LEADERS, REST_OPTIONS, SYNCHRONOUS, Https, Unreachable
 
-LEADERS = ("leader", "standby_leader")
-SYNCHRONOUS = ("sync_standby", "quorum_standby")
 COPIERS = ("pgbackrest", "pg_basebackup")
 
 

@@ -86,10 +86,15 @@ except ImportError:
     psycopg2 = None
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.elephant.ha.plugins.module_utils.patroni_rest import REST_OPTIONS, Https, Unreachable, members_own_words
+from ansible_collections.elephant.ha.plugins.module_utils.patroni_rest import (
+    LEADERS,
+    REST_OPTIONS,
+    SYNCHRONOUS,
+    Https,
+    Unreachable,
+    members_own_words,
+)
 
-LEADERS = ("leader", "standby_leader")
-SYNCHRONOUS = ("sync_standby", "quorum_standby")
 PRIMARIES = ("primary", "master")
 # Seconds between the writer's commits, and how long it writes before and after.
 PERIOD, MARGIN = 0.02, 1.0
