@@ -32,6 +32,8 @@ def drill(cluster: Cluster, select: str = "", cycles: str = "", resume: str = ""
     given: dict[str, str | int] = {"drill_confirm": confirmed, "drill_select": select or "default"}
     given |= {"drill_cycles": _number(cycles)} if cycles else {}
     given |= {"drill_resume": resume} if resume else {}
+    if os.environ.get("UNTIMED"):
+        given["drill_timed"] = False
     if os.environ.get("WITHOUT_BACKUP"):
         given["drill_without_backup"] = "true"
     progress = Progress()

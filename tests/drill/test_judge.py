@@ -147,6 +147,24 @@ def test_longer_than_promised(tale, judged):
     assert (found.verdict, found.reasons) == ("red", ["1.50 s without an acknowledged write; the settings promise 1.4"])
 
 
+def test_seconds_are_only_reported_where_the_machine_is_not_ours_alone(tale, judged, tmp_path):
+    tale.fault |= {"bound": 1.4, "timed": False}
+    stand_still(tale)
+    tale.drop(tale.first(outcome="ok"))
+    found = judged(tale)
+    assert found.outage.seconds > 1.4
+    assert found.reasons == [f"1 of {found.rows.acknowledged} acknowledged rows lost, the first any-0 number 0"]
+
+
+def test_waiting_for_a_standby_that_the_drill_holds_back_is_not_the_faults(tale, judged):
+    tale.attempts = [it for it in tale.attempts if not 0 < tale.fault["injected"] - it["ended"] < 3]
+    gone = {(it["client"], it["sequence"]) for it in tale.attempts}
+    tale.rows, tale.rows_again = ([it for it in rows if (it["client"], it["sequence"]) in gone] for rows in (tale.rows, tale.rows_again))
+    tale.fault["parted"] = True
+    found = judged(tale)
+    assert (found.outage.start, found.outage.seconds) == (tale.fault["injected"], pytest.approx(1.5, abs=0.1))
+
+
 def test_a_write_that_fails_where_none_may(tale, judged):
     tale.fault |= {"bound": 0, "old_primary": None}
     tale.rows_again = None

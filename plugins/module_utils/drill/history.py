@@ -61,7 +61,11 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What was done, and when. `whole` is when a synchronous standby was there again; null when it did not come."""
+    """What was done, and when. `whole` is when a synchronous standby was there again; null when it did not come.
+
+    `parted`: the standby received nothing just before the fault, so that the leader wrote what nobody else has.
+    `timed`: seconds are judged; on a machine that others load too they are only reported.
+    """
 
     name: str
     node: str
@@ -75,6 +79,8 @@ class Fault:
     load: dict[str, Any]
     old_primary: str | None
     errors: tuple[str, ...]
+    parted: bool = False
+    timed: bool = True
 
 
 @dataclass
@@ -144,6 +150,8 @@ def _fault(file: Path) -> Fault:
         load=dict(found.get("load") or {}),
         old_primary=found.get("old_primary"),
         errors=tuple(str(it) for it in errors),
+        parted=bool(found.get("parted", False)),
+        timed=bool(found.get("timed", True)),
         **times,
         **optional,
     )

@@ -96,7 +96,8 @@ def judge_cycle(cycle: Cycle) -> Judged:
     acks = outage.acknowledged(roaming)
     last = max((it.ended for it in cycle.attempts), default=fault.healed)
     until = max(fault.healed, last if fault.whole is None else fault.whole)
-    found = outage.longest(acks, fault.armed, fault.injected, until)
+    times = (fault.armed, fault.injected, until, fault.parted)
+    found = outage.longest(acks, *times)
     judged = Judged(path=str(cycle.path), verdict=GREEN, reasons=[], fault=fault, outage=found)
     judged.rows = rows.compare(cycle.attempts, cycle.rows, cycle.rows_again)
     judged.overlap = reigns.overlap(cycle.attempts)
@@ -106,7 +107,7 @@ def judge_cycle(cycle: Cycle) -> Judged:
         judged.standby_back = max(0.0, fault.whole - fault.injected)
         judged.standby_back_after_healing = max(0.0, fault.whole - fault.healed)
     if found:
-        own = [outage.longest(outage.acknowledged(its), fault.armed, fault.injected, until) for its in outage.by_client(roaming).values()]
+        own = [outage.longest(outage.acknowledged(its), *times) for its in outage.by_client(roaming).values()]
         judged.slowest = max((it.seconds for it in own if it), default=None)
     holes, wrongs = _holes(cycle, acks, found, until), _wrongs(cycle, judged)
     judged.reasons = wrongs + holes
@@ -126,7 +127,7 @@ def _holes(cycle: Cycle, acks: list[float], found: outage.Outage | None, until: 
         holes.append(f"{after} acknowledged commits after healing; with fewer than {ENOUGH} nobody knows whether it healed")
     elif found is None:
         holes.append("no outage can be told from these acknowledgements")
-    elif (still := outage.idle(cycle.roaming, fault.armed, until)) > STALLED:
+    elif fault.timed and (still := outage.idle(cycle.roaming, fault.armed, until)) > STALLED:
         holes.append(f"no client tried anything for {still:.1f} s: what stood still was the clients' host")
     nameless = sum(1 for it in cycle.attempts if it.outcome == OK and (it.server is None or it.timeline is None))
     if nameless:
@@ -163,10 +164,10 @@ def _wrongs(cycle: Cycle, judged: Judged) -> list[str]:
         wrongs.append(f"{both.commits} commits acknowledged by an older timeline up to {both.seconds:.2f} s after a newer one had begun")
     if both.twice:
         wrongs.append(f"two nodes acknowledged commits for {both.twice:.2f} s")
-    if found and fault.bound:
+    if found and fault.timed and fault.bound:
         if found.seconds > fault.bound:
             wrongs.append(f"{found.seconds:.2f} s without an acknowledged write; the settings promise {fault.bound:g}")
-    elif found and fault.bound == 0:
+    elif found and fault.timed and fault.bound == 0:
         if found.seconds > max(UNDISTURBED, found.noise):
             wrongs.append(f"{found.seconds:.2f} s without an acknowledged write, where the settings promise none")
         if judged.refused:

@@ -4,7 +4,8 @@
 
 The outage of a cycle is the longest time between two consecutive acknowledgements of the multi-host clients, taken together,
 that touches the time from arming the fault until a synchronous standby is back, minus the usual interval: the median of such
-times before the fault.
+times before the fault. Where the standby was held back before the fault, commits already waited for it, which is the drill's doing:
+there the outage begins with the fault.
 """
 
 from __future__ import annotations
@@ -36,10 +37,11 @@ def acknowledged(attempts: Iterable[Attempt]) -> list[float]:
     return sorted(it.ended for it in attempts if it.outcome == OK)
 
 
-def longest(acks: Sequence[float], armed: float, injected: float, until: float) -> Outage | None:
+def longest(acks: Sequence[float], armed: float, injected: float, until: float, parted: bool = False) -> Outage | None:
     """The outage, or null where acknowledgements are missing that it could be told from: three before the fault and one after it."""
     before = [it for it in acks if it <= injected]
-    gaps = [(later - earlier, earlier, later) for earlier, later in pairwise(acks) if later > armed and earlier <= until]
+    pairs = [(max(earlier, injected) if parted else earlier, later) for earlier, later in pairwise(acks) if earlier <= until]
+    gaps = [(later - earlier, earlier, later) for earlier, later in pairs if later > (injected if parted else armed)]
     if len(before) < 3 or acks[-1] <= injected:
         return None
     pauses = [(later - earlier, later) for earlier, later in pairwise(before)]

@@ -20,8 +20,8 @@ COLUMNS = (
 )  # fmt: skip
 NOTES = (
     "Seconds. Without a write: the longest time between two acknowledged commits of the clients that use the whole connection string, "
-    "taken together, from the fault until a synchronous standby is back, minus the usual interval. Promised: the worst case that follows "
-    "from the settings.",
+    "taken together, from the fault until a synchronous standby is back, minus the usual interval; where the timelines were made to part, "
+    "from the fault on only. Promised: the worst case that follows from the settings.",
     "Rows are read after healing, and again after the old primary has led once more. Lost: acknowledged and missing. Unexpected: in the "
     "table though its client was told otherwise. Unknown: the client was not told; either fate is right.",
     "Two timelines: how long an older timeline went on acknowledging after a newer one had begun. Two accept: how long two nodes "

@@ -92,15 +92,15 @@ def etcdctl(*words: str, members: dict[str, str]) -> str:
 
 
 def etcd_leader(members: dict[str, str], away_from: str = "") -> dict[str, Any]:
-    """Who leads etcd; made to be another one than `away_from`, whose host has to stay."""
+    """Who leads etcd; made to be another one than `away_from`, whose host has to stay, where there is another one."""
     status = json.loads(etcdctl("endpoint", "status", "--write-out=json", members=members))
     names = {f"https://{address}:2379": name for name, address in members.items()}
     ids = {one["Status"]["header"]["member_id"]: names[one["Endpoint"]] for one in status}
     leader = ids[status[0]["Status"]["leader"]]
-    if leader == away_from:
-        other = next(number for number, name in ids.items() if name != away_from)
-        etcdctl("move-leader", f"{other:x}", members=members)
-        return {"leader": ids[other]}
+    others = [number for number, name in ids.items() if name != away_from]
+    if leader == away_from and others:
+        etcdctl("move-leader", f"{others[0]:x}", members=members)
+        return {"leader": ids[others[0]]}
     return {"leader": leader}
 
 

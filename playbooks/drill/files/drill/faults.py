@@ -62,9 +62,12 @@ def arm(deadline: float) -> dict[str, Any]:
     return {"at": time.time()}
 
 
-def kill_postmaster(data: str, after: float = 0) -> dict[str, Any]:
-    """As a crash: every backend follows."""
-    time.sleep(after)
+def kill_postmaster(data: str, away_from: str = "", after: float = 0.5) -> dict[str, Any]:
+    """As a crash: every backend follows. The standby at `away_from` receives nothing from so many seconds before."""
+    if away_from:
+        chain = f"chain output {{ type filter hook output priority -20; policy accept; ip daddr {away_from} tcp sport 5432 drop; }}"
+        units.run("nft", f"table {TABLE} {{\n{chain}\n}}")
+        time.sleep(after)
     at = time.time()
     os.kill(postmaster(data), signal.SIGKILL)
     return {"at": at}
