@@ -11,6 +11,7 @@ FOLDERS = ("docs", "roles", "local", "tofu", "molecule", "playbooks")
 PAGES = sorted(
     [*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md") if ".terraform" not in page.parts)]
 )
+CONCEPTS = sorted((ROOT / "docs/concepts").glob("*.md"))
 CODE = re.compile(r"^```.*?^```|`[^`\n]*`", flags=re.MULTILINE | re.DOTALL)
 
 
@@ -33,6 +34,20 @@ def test_links_lead_somewhere(page):
 def test_the_map_knows_every_page():
     mapped = set(re.findall(r"^\| \[[^]]+\]\(([\w/]+\.md)\)", (ROOT / "docs/README.md").read_text(), flags=re.MULTILINE))
     assert mapped == {str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")} - {"README.md"}
+
+
+@pytest.mark.parametrize("page", CONCEPTS, ids=lambda page: page.stem)
+def test_a_concept_has_the_shape_of_all_and_a_lab_that_types_it(page):
+    text = page.read_text()
+    parts = re.findall(r"^## (.+)$", text, flags=re.MULTILINE)
+    broken = [it for it in parts if it.startswith("Break: ")]
+    assert parts == ["What the role wrote", "Look", *broken, "In the whole cluster", "Read on"] and len(broken) >= 2
+    assert text.splitlines()[1].startswith("**The question: ")
+    assert text.count("```mermaid") == 1
+    assert f"make lab CONCEPT={page.stem} " in text
+    look = text[text.index("## Look") : text.index("## Break")]
+    assert len(re.findall(r"^root@[\w-]+:~# ", look, flags=re.MULTILINE)) >= 5
+    assert [it for it in (ROOT / "molecule").glob("*/tests/test_page.py") if f'page("{page.stem}")' in it.read_text()]
 
 
 def test_the_sample_of_a_ci_calls_only_make():
