@@ -13,6 +13,7 @@ from local.reach import INVENTORY, prepared
 from local.say import Refusal, say
 
 PLAYBOOK = "playbooks/drill/run.yml"
+HEAL = "playbooks/drill/heal.yml"
 _CYCLE = re.compile(r"^TASK \[Who leads before (.*)\] \*+$")
 _STEPS = (
     "The fault is done on the host",
@@ -38,7 +39,15 @@ def drill(cluster: Cluster, select: str = "", cycles: str = "", resume: str = ""
         given["drill_without_backup"] = "true"
     progress = Progress()
     words = ["ansible-playbook", "-i", INVENTORY, PLAYBOOK, "--extra-vars", json.dumps(given)]
-    child.run(words, env, cluster.log / "drill.log", "The drill is red, or did not come to its end", each_line=progress.line)
+    try:
+        child.run(words, env, cluster.log / "drill.log", "The drill is red, or did not come to its end", each_line=progress.line)
+    except (KeyboardInterrupt, SystemExit, Refusal) as error:
+        # Ansible, too, tells of ^C: by its exit code. What ends otherwise has healed.
+        if isinstance(error, Refusal) and "exit code 99" not in str(error):
+            raise
+        say("Interrupted: what it broke is healed. A second ^C leaves that to the timers on the hosts.")
+        child.run(["ansible-playbook", "-i", INVENTORY, HEAL], env, cluster.log / "drill-heal.log", "Not all of it could be healed")
+        raise
     return "\n".join(progress.watch.last_message)
 
 

@@ -152,3 +152,10 @@ def test_any_cycle_that_can_be_read_can_be_drawn(tale, tmp_path, monkeypatch, sp
     else:
         tale.etcd = [it | {"leader": None} for it in tale.etcd]
     assert words(tale, tmp_path, monkeypatch)
+
+
+def test_seconds_that_were_not_judged_are_marked(tale, tmp_path):
+    tale.fault |= {"bound": 1.4, "timed": False}
+    tale.write(tmp_path / "run/crash/01")
+    said = dict(zip(report.COLUMNS, report.row(judge.judge_run(tmp_path / "run").faults[0]), strict=True))
+    assert (said["verdict"], said["promised"]) == ("green", "1.4 (not judged)")

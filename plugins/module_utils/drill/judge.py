@@ -54,6 +54,7 @@ class Summary:
     cycles: list[Judged]
     judged: int
     bound: float | None
+    timed: bool
     p50: float | None
     p95: float | None
     longest: float | None
@@ -203,6 +204,7 @@ def judge_fault(name: str, judged: list[Judged], cycles: int = 0) -> Summary:
         cycles=judged,
         judged=len(whole),
         bound=max(bounds, default=None),
+        timed=all(it.timed for it in faults),
         p50=percentile(seconds, 0.5) if seconds else None,
         p95=percentile(seconds, 0.95) if seconds else None,
         longest=max(seconds, default=None),

@@ -40,7 +40,7 @@ def row(summary: Summary) -> list[str]:
         _seconds(summary.p50),
         _seconds(summary.p95),
         _seconds(summary.longest),
-        "-" if summary.bound is None else f"{summary.bound:g}",
+        "-" if summary.bound is None else f"{summary.bound:g}{'' if summary.timed else ' (not judged)'}",
         _seconds(summary.slowest),
         f"{summary.lost} of {summary.acknowledged}",
         f"{summary.unexpected + summary.vanished}",
