@@ -57,11 +57,9 @@ def test_a_standby_that_was_away_asks_the_archive(data, file, seconds):
 
 
 @pytest.mark.parametrize("file", [WRITTEN, "00000005.history", "00000006.history"])
-def test_a_start_a_restore_and_pg_rewind_ask_the_archive(data, file):
+def test_a_restore_and_pg_rewind_ask_the_archive(data, file):
     pid = data / "postmaster.pid"
     ready = pid.read_text()
-    pid.write_text(ready.replace("ready   ", "starting"))
-    assert not at_hand(data, file)
     pid.unlink()
     assert not at_hand(data, file)
     pid.write_text(ready)
@@ -72,6 +70,32 @@ def test_a_start_a_restore_and_pg_rewind_ask_the_archive(data, file):
     # A promotion ends with a question for the history of its own timeline, which is there and never changes.
     (data / "standby.signal").unlink()
     assert at_hand(data, file) is (file == "00000005.history")
+
+
+@pytest.fixture
+def starting(data):
+    """The same server while it starts."""
+    pid = data / "postmaster.pid"
+    pid.write_text(pid.read_text().replace("ready   ", "starting"))
+    return data
+
+
+def test_a_start_goes_by_its_own_timeline(starting):
+    assert at_hand(starting, "00000006.history")
+    assert at_hand(starting, "0000000A.history")
+    assert at_hand(starting, "00000005.history")
+    for file in (WRITTEN, NEXT, "00000004.history"):
+        assert not at_hand(starting, file)
+    (starting / "pg_wal/00000005.history").unlink()
+    assert not at_hand(starting, "00000005.history")
+
+
+def test_a_copy_asks_the_archive_for_newer_timelines(starting):
+    (starting / "backup_label").touch()
+    assert not at_hand(starting, "00000006.history")
+    (starting / "backup_label").unlink()
+    (starting / "pg_wal" / WRITTEN).unlink()
+    assert not at_hand(starting, "00000006.history")
 
 
 @pytest.mark.parametrize(("program", "asked"), [("true", False), ("false", True), ("/nowhere/wal-at-hand", True)])
