@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from meaning import meaning
-from repository import NO_DATA, NO_PATH, OTHER, Backup, BackupError, Info, PgBackRest, parse
+from repository import INFO, NO_DATA, NO_PATH, OTHER, Backup, BackupError, Info, PgBackRest, parse
 from settings import Settings
 
 MB = 2**20
@@ -69,7 +69,7 @@ def position(lsn: str) -> int:
 
 def look(source: PgBackRest) -> Info:
     """The repositories that answer; at least one must."""
-    done = source.run("--output=json", "--log-level-console=error", "info")
+    done = source.run(*INFO)
     if done.returncode != 0:
         raise BackupError(f"the repositories cannot be read: {meaning(done.stdout + done.stderr)}")
     info = parse(done.stdout)

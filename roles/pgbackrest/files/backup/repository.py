@@ -14,6 +14,8 @@ LOCKED = 50
 NO_PATH, NO_BACKUP, NO_DATA, OTHER = 1, 2, 3, 99
 # A lock of a command that has just ended, or of one that was refused at the same time, is gone within seconds.
 ATTEMPTS = 12
+# pgBackRest tries for several times this long, a minute by default, and a person who asks how the backups are waits for it.
+INFO = ("--output=json", "--log-level-console=error", "--io-timeout=5", "info")
 
 
 class BackupError(Exception):
@@ -120,7 +122,7 @@ class PgBackRest:
 
     def info(self) -> Info:
         """What the repositories hold; a repository that does not answer is an error."""
-        info = parse(self.must("--output=json", "--log-level-console=error", "info"))
+        info = parse(self.must(*INFO))
         silent = [it for it in info.repositories if it.code == OTHER]
         if silent:
             raise BackupError("; ".join(f"repository {it.key} cannot be read: {meaning(it.message)}" for it in silent))
