@@ -31,7 +31,7 @@ def power_cut():
     for name in HOSTS:
         docker("start", CONTAINERS[name])
     for name in HOSTS:
-        until(f"{name} boots", lambda name=name: machine(name).run("systemctl is-system-running --wait").stdout.strip() in BOOTED)
+        until(f"{name} boots", lambda name=name: machine(name).run("systemctl is-system-running --wait").stdout.strip() in BOOTED, 600)
 
 
 def test_rows_to_begin_with():
@@ -53,7 +53,7 @@ def test_interrupted_it_finishes_and_the_old_data_never_leads(converge, stage):
     keep(host, f"lost with {stage}")
     before = sql(host, "SELECT system_identifier FROM pg_control_system()")
     started = runbook.Started("Back to a backup", INVENTORY, restore_label=label, **MEANT)
-    until("the stage is reached", lambda: (note(node) or {}).get("stage") == stage or not started.runs)
+    until("the stage is reached", lambda: (note(node) or {}).get("stage") == stage or not started.runs, 1200)
     assert started.runs, started.kill()
     started.kill()
     power_cut()
@@ -113,7 +113,7 @@ def test_all_hosts_are_lost_and_the_data_comes_back(tmp_path):
     host = machine("db-1")
     for name in HOSTS:
         machine(name).check_output("systemctl start patroni")
-    until("the cluster is back", lambda: "Leader" in members(host).values())
+    until("the cluster is back", lambda: "Leader" in members(host).values(), 600)
     host = leader()
     wanted = rows(host)
     known = len(backups(host, "molecule"))
