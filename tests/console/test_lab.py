@@ -15,7 +15,8 @@ def test_a_concept_that_is_not_there(concept):
 @pytest.mark.parametrize("concept", lab.SCENARIOS)
 def test_every_concept_has_its_scenario(concept):
     assert lab.scenario_of(concept) in suite.scenarios()
-    assert lab.first_thing(concept).startswith("docker ")
+    shell, command = lab.first_thing(concept).splitlines()
+    assert shell.startswith(f"docker exec -it elephant-{lab.scenario_of(concept)}-") and command.strip()
 
 
 def test_the_first_thing_to_try_is_the_first_command_of_the_page():
