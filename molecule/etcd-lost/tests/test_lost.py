@@ -49,8 +49,8 @@ def lose(names: tuple[str, ...]) -> None:
 
 
 def judge_that_patroni_knows(leader: str) -> None:
-    """Without this a test could pass because Patroni had not even noticed."""
-    until(lambda: patroni(leader).get("cluster_unlocked") is True)
+    """Without this a test could pass because Patroni had not even noticed. With one member left it does not say `cluster_unlocked`."""
+    until(lambda: patroni(leader).get("failsafe_mode_is_active") is True)
     assert patroni(leader)["role"] in ("primary", "master")
 
 

@@ -1,5 +1,6 @@
 """A run that is killed leaves nothing that the next one cannot finish: each point below kills the one run after the other."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -23,6 +24,16 @@ POINTS = [
 ]
 
 
+def family(process: int) -> list[int]:
+    """The process and all that descend from it: each of Ansible's workers leads a session of its own, so no group has them all."""
+    listed = subprocess.run(["ps", "-eo", "pid=,ppid="], check=True, capture_output=True, text=True).stdout.splitlines()
+    pairs = [(int(pid), int(parent)) for pid, parent in map(str.split, listed)]
+    found = [process]
+    for one in found:
+        found += [pid for pid, parent in pairs if parent == one]
+    return found
+
+
 def killed(point: str, seconds: float) -> tuple[bool, str]:
     """Run the playbook until a task whose line has `point` begins, and so many seconds more; whether it got there, and what it said."""
     said = []
@@ -32,7 +43,6 @@ def killed(point: str, seconds: float) -> tuple[bool, str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        start_new_session=True,
         cwd=os.environ["MOLECULE_PROJECT_DIRECTORY"],
         env=os.environ | {"ANSIBLE_NOCOLOR": "1", "PYTHONUNBUFFERED": "1"},
     ) as run:
@@ -41,7 +51,9 @@ def killed(point: str, seconds: float) -> tuple[bool, str]:
             if line.startswith("TASK [") and point in line:
                 time.sleep(seconds)
                 # The workers too: nothing of the controller gets a word in.
-                os.killpg(run.pid, signal.SIGKILL)
+                for process in family(run.pid):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(process, signal.SIGKILL)
                 return True, "".join(said)
     return False, "".join(said)
 
