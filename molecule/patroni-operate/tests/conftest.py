@@ -52,8 +52,8 @@ class Cluster:
         return {it["Member"]: it for it in json.loads(self.sh(at, "patronictl list --format json"))}
 
     def leader(self, at: str = "db-1") -> str:
-        """Who leads."""
-        return next(name for name, it in self.members(at).items() if it["Role"] == "Leader")
+        """Who leads; nobody does while the lead moves."""
+        return next((name for name, it in self.members(at).items() if it["Role"] == "Leader"), "")
 
     def standby(self) -> str:
         """Who does not."""
@@ -68,6 +68,11 @@ class Cluster:
     def etcdctl(self, command: str) -> dict[str, Any]:
         """The JSON answer to root's certificate."""
         return json.loads(self.sh("etcd-1", f"set -a; . /etc/elephant/etcdctl.env; etcdctl --write-out=json {command}"))
+
+    def lease(self) -> int:
+        """For how many seconds etcd granted the leader its lease; 0 while there is none."""
+        held = self.etcdctl("get /service/elephant/leader").get("kvs", [])
+        return self.etcdctl(f"lease timetolive {held[0]['lease']:x}").get("granted-ttl", 0) if held else 0
 
     def postmasters(self) -> dict[str, str]:
         """When each PostgreSQL was started: the proof that none was restarted."""
