@@ -58,7 +58,6 @@ def test_inotify_instances_are_counted():
             os.close(descriptor)
 
 
-
 def test_too_little_disk(tmp_path):
     assert f"free on the disk of {tmp_path}/not/yet" in sentence(machine.refuse_too_little_disk, tmp_path / "not/yet", 10**9)
     machine.refuse_too_little_disk(tmp_path / "not/yet", 0.001)
