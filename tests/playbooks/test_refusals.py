@@ -77,3 +77,17 @@ def test_a_host_without_an_address_in_the_network(tmp_path):
 def test_a_cluster_without_a_place_for_backups(tmp_path):
     text = inventory(3, 2).replace(", pgbackrest_enabled: false", "")
     assert "There is no place for backups" in said(tmp_path, text)
+
+
+def test_a_set_of_versions_that_is_none(tmp_path):
+    text = inventory(3, 2).replace("vars: {", "vars: {cluster_versions: pgdg, ")
+    assert "cluster_versions is pgdg; choose distribution (what the hosts' Debian has) or upstream" in said(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "sentence"), [("distribution", "Debian 13 has Patroni 4.0"), ("upstream", "Debian: no etcd_archive is named")]
+)
+def test_what_the_chosen_versions_lack_is_said_before_anything_is_installed(tmp_path, chosen, sentence):
+    text = inventory(3, 2).replace("192.0.2.22", "''").replace("vars: {", f"vars: {{cluster_versions: {chosen}, ")
+    refused = said(tmp_path, text)
+    assert sentence in refused and "postgresql-2 has no cluster_address" in refused

@@ -23,3 +23,18 @@ def test_what_works_is_let_through(refusal):
         refusal("postgresql", {"postgresql_memory_mb": 256, "postgresql_parameters": {"work_mem": "8MB"}, "postgresql_version": "18"})
         is None
     )
+
+
+def test_a_key_without_its_checksum(refusal):
+    said = refusal("postgresql", {"postgresql_source": "upstream", "postgresql_upstream_key": "/some/key.asc"})
+    assert "postgresql_upstream_key is /some/key.asc" in said and "give the SHA-256 of that file" in said
+
+
+def test_a_repository_without_an_address(refusal):
+    said = refusal("postgresql", {"postgresql_source": "upstream", "postgresql_upstream_url": "apt.postgresql.org"})
+    assert 'postgresql_upstream_url is "apt.postgresql.org"' in said
+
+
+def test_the_projects_repository_needs_no_more_than_its_name(refusal):
+    assert refusal("postgresql", {"postgresql_source": "upstream"}) is None
+    assert "distribution, upstream" in refusal("postgresql", {"postgresql_source": "pgdg"})
