@@ -69,10 +69,10 @@ def inotify_limit() -> int:
     return int(Path("/proc/sys/fs/inotify/max_user_instances").read_text())
 
 
-def inotify_instances() -> int:
-    """How many of them the processes hold that may be looked at; for root these are all, containers' included."""
+def inotify_instances(processes: str = "[0-9]*") -> int:
+    """How many of them root's processes hold, containers' included, as far as they may be seen; `processes` is a pattern of ids."""
     found = 0
-    for process in Path("/proc").glob("[0-9]*"):
+    for process in Path("/proc").glob(processes):
         for descriptor in _descriptors(process):
             # It may be closed meanwhile.
             with contextlib.suppress(OSError):
@@ -81,9 +81,9 @@ def inotify_instances() -> int:
 
 
 def _descriptors(process: Path) -> list[Path]:
-    """None of a process that has ended, or that may not be looked at."""
+    """None of a process that has ended, that may not be looked at, or that is not root's: the kernel counts for each user."""
     try:
-        return list((process / "fd").iterdir())
+        return list((process / "fd").iterdir()) if process.stat().st_uid == 0 else []
     except OSError:
         return []
 

@@ -174,15 +174,18 @@ VARYING = (
     (re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?( ?UTC|[+-]\d\d|Z)?"), "TIME"),
     (re.compile(r"\b\d\d:\d\d:\d\d(\.\d+)?\b"), "TIME"),
     (re.compile(r"\b[0-9A-F]+/[0-9A-F]+\b"), "POSITION"),
-    (re.compile(r"\b(?=\w*\d)[0-9a-f]{8,}\b"), "HEX"),
-    (re.compile(r"\d+(\.\d+)?"), "N"),
+    (re.compile(r"\b(?=\w*\d)[0-9a-fA-F]{8,}\b"), "HEX"),
+    # Not the number in a host's name: who it is may be what is judged.
+    (re.compile(r"(?<![a-z]-)\d+(\.\d+)?"), "N"),
     (re.compile(r"-{2,}"), "--"),
     (re.compile(r"\s+"), " "),
 )
 
 
 def shape(line: str) -> str:
-    """A line without what differs from run to run."""
+    """A line without what differs from run to run. A number alone is an answer, and stays."""
+    if line.strip().isdigit():
+        return line.strip()
     for pattern, word in VARYING:
         line = pattern.sub(word, line)
     return line.strip()
@@ -218,7 +221,7 @@ def steps(page: str) -> list[tuple[str, str, list[str]]]:
 def page(hosts) -> Callable[[str], None]:
     """`page("etcd")` types every command of docs/concepts/etcd.md where the page types it, and holds the answers against those shown.
 
-    An answer may come late (a standby takes its time to connect), so a command is repeated until it fits, for a minute.
+    An answer may come late (a standby takes its time to connect), so a command is repeated until it fits, for three minutes.
     """
 
     def judge(concept: str) -> None:
@@ -226,7 +229,7 @@ def page(hosts) -> Callable[[str], None]:
         typed = steps(page.read_text())
         assert len(typed) >= 5, f"{page} shows {len(typed)} commands"
         for host, command, shown in typed:
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 180
             while True:
                 said = hosts.sh(host, f"exec 2>&1; {command}", ok=False).splitlines()
                 if matches(shapes(shown), shapes(said)):

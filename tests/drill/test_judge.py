@@ -165,8 +165,9 @@ def test_waiting_for_a_standby_that_the_drill_holds_back_is_not_the_faults(tale,
     assert (found.outage.start, found.outage.seconds) == (tale.fault["injected"], pytest.approx(1.5, abs=0.1))
 
 
-def test_a_write_that_fails_where_none_may(tale, judged):
-    tale.fault |= {"bound": 0, "old_primary": None}
+@pytest.mark.parametrize("timed", [True, False])
+def test_a_write_that_fails_where_none_may(tale, judged, timed):
+    tale.fault |= {"bound": 0, "old_primary": None, "timed": timed}
     tale.rows_again = None
     assert any("writes failed where none may" in it for it in judged(tale).reasons)
 

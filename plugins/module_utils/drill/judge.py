@@ -165,11 +165,10 @@ def _wrongs(cycle: Cycle, judged: Judged) -> list[str]:
         wrongs.append(f"{both.commits} commits acknowledged by an older timeline up to {both.seconds:.2f} s after a newer one had begun")
     if both.twice:
         wrongs.append(f"two nodes acknowledged commits for {both.twice:.2f} s")
-    if found and fault.timed and fault.bound:
-        if found.seconds > fault.bound:
-            wrongs.append(f"{found.seconds:.2f} s without an acknowledged write; the settings promise {fault.bound:g}")
-    elif found and fault.timed and fault.bound == 0:
-        if found.seconds > max(UNDISTURBED, found.noise):
+    if found and fault.timed and fault.bound and found.seconds > fault.bound:
+        wrongs.append(f"{found.seconds:.2f} s without an acknowledged write; the settings promise {fault.bound:g}")
+    elif found and fault.bound == 0:
+        if fault.timed and found.seconds > max(UNDISTURBED, found.noise):
             wrongs.append(f"{found.seconds:.2f} s without an acknowledged write, where the settings promise none")
         if judged.refused:
             wrongs.append(f"{judged.refused} writes failed where none may")

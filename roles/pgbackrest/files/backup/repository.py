@@ -14,8 +14,9 @@ LOCKED = 50
 NO_PATH, NO_BACKUP, NO_DATA, OTHER = 1, 2, 3, 99
 # A lock of a command that has just ended, or of one that was refused at the same time, is gone within seconds.
 ATTEMPTS = 12
-# pgBackRest tries for several times this long, a minute by default, and a person who asks how the backups are waits for it.
-INFO = ("--output=json", "--log-level-console=error", "--io-timeout=5", "info")
+INFO = ("--output=json", "--log-level-console=error", "info")
+# For a person who waits to hear how the backups are: pgBackRest tries for several times its io-timeout, which is a minute by default.
+PATIENCE = "--io-timeout=5"
 
 
 class BackupError(Exception):
@@ -120,9 +121,9 @@ class PgBackRest:
         if done.returncode != 0:
             raise BackupError(f"pgbackrest {' '.join(arguments)} failed: {meaning(done.stdout + done.stderr)}")
 
-    def info(self) -> Info:
+    def info(self, *options: str) -> Info:
         """What the repositories hold; a repository that does not answer is an error."""
-        info = parse(self.must(*INFO))
+        info = parse(self.must(*options, *INFO))
         silent = [it for it in info.repositories if it.code == OTHER]
         if silent:
             raise BackupError("; ".join(f"repository {it.key} cannot be read: {meaning(it.message)}" for it in silent))

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import rehearsal
 import server
-from repository import PgBackRest
+from repository import PATIENCE, PgBackRest
 from settings import Settings
 
 ARCHIVER = """
@@ -20,7 +20,7 @@ SELECT pg_is_in_recovery(), last_archived_wal, extract(epoch FROM now() - last_a
 
 def status(settings: Settings, pgbackrest: PgBackRest) -> None:
     """Print the newest backup of each type by repository, the archiver's state on the leader, and the last rehearsal."""
-    info = pgbackrest.info()
+    info = pgbackrest.info(PATIENCE)
     answer: dict[str, object] = {"stanza": settings.stanza, "running": info.running, "repositories": []}
     for repository in info.repositories:
         newest = {it.kind: asdict(it) | {"hours": round((time.time() - it.stopped) / 3600, 1)} for it in info.of(repository.key)}
