@@ -36,6 +36,8 @@ def down(cluster: Cluster) -> None:
         home().rmdir()
     if existed or removed:
         say(f"Cluster {cluster.name} is gone: {len(removed)} containers, networks and volumes, and {cluster.folder}.")
+        if cluster.drills.is_dir():
+            say(f"What its drills found stays: {cluster.drills}")
     else:
         say(f"There is no cluster {cluster.name} on this machine.")
 

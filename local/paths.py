@@ -48,6 +48,11 @@ class Cluster:
         return home() / self.name
 
     @property
+    def drills(self) -> Path:
+        """What its drills found. Not in its own folder: that is gone with the cluster, and a verdict is about more than one."""
+        return home() / "drills" / self.name
+
+    @property
     def sockets(self) -> Path:
         """Where Ansible keeps the cluster's SSH connections."""
         folder = self.folder / "ssh"

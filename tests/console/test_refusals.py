@@ -251,6 +251,17 @@ def test_down_without_an_engine_keeps_the_folder_that_says_what_there_is(local, 
     assert local.folder.exists()
 
 
+def test_down_says_where_that_lies_which_it_leaves(local, monkeypatch, capsys):
+    monkeypatch.setattr("local.down.remove_all", lambda name: [])
+    (local.drills / "2026-11-23T120000Z").mkdir(parents=True)
+    console.main("down")
+    assert not local.folder.exists() and f"What its drills found stays: {local.drills}" in capsys.readouterr().err
+    local.make_folder()
+    shutil.rmtree(local.drills)
+    console.main("down")
+    assert "drills" not in capsys.readouterr().err
+
+
 def test_tests_are_told_no_cluster(recorded, monkeypatch):
     monkeypatch.setenv("CLUSTER", "local")
     assert not {"CLUSTER", "ELEPHANT_HOME", "NODE"} & set(suite.surroundings())
