@@ -52,12 +52,20 @@ class Cluster:
         return {it["Member"]: it for it in json.loads(self.sh(at, "patronictl list --format json"))}
 
     def leader(self, at: str = "db-1") -> str:
-        """Who leads; nobody does while the lead moves."""
-        return next((name for name, it in self.members(at).items() if it["Role"] == "Leader"), "")
+        """Who leads. Nobody does while the lead moves; then it returns when somebody does."""
+        leaders: list[str] = []
+
+        def somebody_leads() -> bool:
+            leaders[:] = [name for name, it in self.members(at).items() if it["Role"] == "Leader"]
+            return bool(leaders)
+
+        self.until(somebody_leads)
+        return leaders[0]
 
     def standby(self) -> str:
         """Who does not."""
-        return next(name for name in self.names if name != self.leader())
+        lead = self.leader()
+        return next(name for name in self.names if name != lead)
 
     def config(self, at: str = "db-1") -> dict[str, Any]:
         """The cluster's settings in the DCS."""
