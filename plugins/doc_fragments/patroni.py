@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """The options by which each of them speaks with the member; their argument spec is patroni_rest.REST_OPTIONS."""
+    """How they speak with the member, and some with etcd; the argument specs are in module_utils/patroni_rest.py."""
 
     DOCUMENTATION = r"""
 options:
@@ -12,8 +12,12 @@ options:
     description: The member's REST API, as C(https://address:port).
     type: str
     required: true
+"""
+
+    TLS = r"""
+options:
   ca_file:
-    description: CA that signed the API's certificate.
+    description: CA of Patroni's REST API and of etcd.
     type: path
     required: true
   certificate_file:
@@ -23,5 +27,22 @@ options:
   key_file:
     description: Its private key.
     type: path
+    required: true
+"""
+
+    STORE = r"""
+options:
+  etcd_urls:
+    description: etcd's members, as C(https://address:port).
+    type: list
+    elements: str
+    required: true
+  etcd_username:
+    description: etcd user.
+    type: str
+    default: patroni
+  etcd_password:
+    description: Its password.
+    type: str
     required: true
 """

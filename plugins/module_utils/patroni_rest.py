@@ -11,12 +11,17 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-# The options by which a module speaks with a member; documented by the fragment elephant.ha.patroni.
-REST_OPTIONS: dict[str, dict[str, Any]] = {
-    "url": {"type": "str", "required": True},
+# The options by which a module speaks with a member and with etcd; documented by the fragment elephant.ha.patroni in its parts.
+FILE_OPTIONS: dict[str, dict[str, Any]] = {
     "ca_file": {"type": "path", "required": True},
     "certificate_file": {"type": "path", "required": True},
     "key_file": {"type": "path", "required": True, "no_log": False},
+}
+REST_OPTIONS: dict[str, dict[str, Any]] = {"url": {"type": "str", "required": True}, **FILE_OPTIONS}
+ETCD_OPTIONS: dict[str, dict[str, Any]] = {
+    "etcd_urls": {"type": "list", "elements": "str", "required": True},
+    "etcd_username": {"type": "str", "default": "patroni"},
+    "etcd_password": {"type": "str", "required": True, "no_log": True},
 }
 
 # Roles that a member of /cluster may have.

@@ -17,6 +17,7 @@ version_added: 0.1.0
 author: The Elephant authors (@elephant)
 requirements:
   - cryptography
+extends_documentation_fragment: [elephant.ha.leaves]
 options:
   ca_directory:
     description: Folder of the CA's C(ca.crt) and C(ca.key).
@@ -38,11 +39,6 @@ options:
     description: Days that a certificate lasts, but never past the CA's own end.
     type: int
     default: 730
-  leaves:
-    description: What the certificates should say, as in M(elephant.ha.leaf_requests).
-    type: list
-    elements: dict
-    required: true
   requests:
     description: PEM of the signing requests, by the name of the leaf.
     type: dict

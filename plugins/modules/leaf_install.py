@@ -16,6 +16,7 @@ version_added: 0.1.0
 author: The Elephant authors (@elephant)
 requirements:
   - python3-cryptography
+extends_documentation_fragment: [elephant.ha.leaves]
 options:
   directory:
     description: Folder on the host.
@@ -24,11 +25,6 @@ options:
   ca_certificate:
     description: PEM of the CA.
     type: str
-    required: true
-  leaves:
-    description: The certificates that the host should have, as in M(elephant.ha.leaf_requests).
-    type: list
-    elements: dict
     required: true
   certificates:
     description: PEM of the certificates that were signed, by the name of the leaf.

@@ -19,6 +19,7 @@ version_added: 0.1.0
 author: The Elephant authors (@elephant)
 requirements:
   - python3-cryptography
+extends_documentation_fragment: [elephant.ha.leaves]
 options:
   directory:
     description: Folder on the host.
@@ -28,47 +29,6 @@ options:
     description: PEM of the CA; the first certificate is the one that signs, further ones are trusted. Empty when there is no CA yet.
     type: str
     required: true
-  leaves:
-    description: The certificates that the host should have.
-    type: list
-    elements: dict
-    required: true
-    suboptions: &leaf
-      name:
-        description: Name of the files, without C(.crt) and C(.key).
-        type: str
-        required: true
-      common_name:
-        description: Common name of the subject. Empty for none.
-        type: str
-        required: true
-      subject_alt_names:
-        description: Names that clients may connect to, as C(DNS:name) and C(IP:address).
-        type: list
-        elements: str
-        default: []
-      usages:
-        description: Extended key usages.
-        type: list
-        elements: str
-        choices: [serverAuth, clientAuth]
-        required: true
-      owner:
-        description: User who owns the files.
-        type: str
-        default: root
-      group:
-        description: Group of the files.
-        type: str
-        default: root
-      certificate:
-        description: PEM of a certificate of your own. It is installed as it is, and never renewed.
-        type: str
-        default: ""
-      private_key:
-        description: PEM of its private key, without a passphrase.
-        type: str
-        default: ""
   renew_before_days:
     description: Days before its end from which a certificate is due.
     type: int

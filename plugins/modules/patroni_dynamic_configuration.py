@@ -13,7 +13,7 @@ description:
   - Compares the whole dynamic configuration with O(settings) and sends the difference as one C(PATCH /config).
     What is in the DCS and not in O(settings) is removed.
   - Runs on a member, against its own REST API.
-extends_documentation_fragment: [elephant.ha.patroni]
+extends_documentation_fragment: [elephant.ha.patroni, elephant.ha.patroni.tls]
 options:
   settings:
     description: The whole dynamic configuration.

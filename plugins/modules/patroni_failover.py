@@ -13,6 +13,7 @@ description:
   - Runs on the standby. Refuses while anybody leads, and where the standby's PostgreSQL does not answer.
   - States the newest commit that the standby has, against the last position that etcd heard of and the end of the archive.
   - Promotes only if O(accept) names the standby.
+extends_documentation_fragment: [elephant.ha.patroni, elephant.ha.patroni.tls, elephant.ha.patroni.store]
 options:
   name:
     description: Name of the standby.
@@ -30,35 +31,6 @@ options:
     description: Stanza of pgBackRest that WAL is archived to. Empty where there are no backups.
     type: str
     default: ""
-  etcd_urls:
-    description: etcd's members, as C(https://address:port).
-    type: list
-    elements: str
-    required: true
-  etcd_username:
-    description: etcd user.
-    type: str
-    default: patroni
-  etcd_password:
-    description: Its password.
-    type: str
-    required: true
-  url:
-    description: The standby's REST API, as C(https://address:port).
-    type: str
-    required: true
-  ca_file:
-    description: CA of REST API and etcd.
-    type: path
-    required: true
-  certificate_file:
-    description: Client certificate for both.
-    type: path
-    required: true
-  key_file:
-    description: Its private key.
-    type: path
-    required: true
   wait:
     description: Seconds until the standby must lead.
     type: int
@@ -102,7 +74,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.elephant.ha.plugins.module_utils.patroni_rest import LEADERS, Https, Unreachable, etcd_read, members_own_words
+from ansible_collections.elephant.ha.plugins.module_utils.patroni_rest import (
+    ETCD_OPTIONS,
+    LEADERS,
+    REST_OPTIONS,
+    Https,
+    Unreachable,
+    etcd_read,
+    members_own_words,
+)
 
 PRIMARIES = ("primary", "master")
 QUESTION = (
@@ -235,13 +215,8 @@ def main() -> None:
             "scope": {"type": "str", "required": True},
             "accept": {"type": "str", "default": ""},
             "stanza": {"type": "str", "default": ""},
-            "etcd_urls": {"type": "list", "elements": "str", "required": True},
-            "etcd_username": {"type": "str", "default": "patroni"},
-            "etcd_password": {"type": "str", "required": True, "no_log": True},
-            "url": {"type": "str", "required": True},
-            "ca_file": {"type": "path", "required": True},
-            "certificate_file": {"type": "path", "required": True},
-            "key_file": {"type": "path", "required": True, "no_log": False},
+            **ETCD_OPTIONS,
+            **REST_OPTIONS,
             "wait": {"type": "int", "default": 60},
         },
         supports_check_mode=True,

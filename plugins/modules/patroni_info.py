@@ -12,6 +12,7 @@ version_added: 0.1.0
 description:
   - Reads packages, unit, data directory, watchdog, the member's REST API and, where that does not answer, the DCS. Changes nothing.
   - With O(wait) it waits until the member has its place in the cluster, and fails with the unit's journal when that does not come about.
+extends_documentation_fragment: [elephant.ha.patroni, elephant.ha.patroni.tls, elephant.ha.patroni.store]
 options:
   name:
     description: Name of the member.
@@ -19,10 +20,6 @@ options:
     required: true
   scope:
     description: Name of the cluster.
-    type: str
-    required: true
-  url:
-    description: The member's REST API, as C(https://address:port).
     type: str
     required: true
   packages:
@@ -82,30 +79,11 @@ options:
     description: Folder of the member's configuration.
     type: path
     required: true
-  ca_file:
-    description: CA of REST API and etcd.
-    type: path
-    required: true
-  certificate_file:
-    description: Client certificate for both.
-    type: path
-    required: true
-  key_file:
-    description: Its private key.
-    type: path
-    required: true
   etcd_urls:
-    description: etcd's members, as C(https://address:port).
-    type: list
-    elements: str
+    required: false
     default: []
-  etcd_username:
-    description: etcd user.
-    type: str
-    default: patroni
   etcd_password:
-    description: Its password.
-    type: str
+    required: false
   synchronous_members:
     description: How many members must be there before a synchronous standby is expected. 0 expects none.
     type: int
@@ -200,7 +178,15 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.elephant.ha.plugins.module_utils import units
-from ansible_collections.elephant.ha.plugins.module_utils.patroni_rest import LEADERS, SYNCHRONOUS, Https, Unreachable, etcd_read
+from ansible_collections.elephant.ha.plugins.module_utils.patroni_rest import (
+    ETCD_OPTIONS,
+    LEADERS,
+    REST_OPTIONS,
+    SYNCHRONOUS,
+    Https,
+    Unreachable,
+    etcd_read,
+)
 
 # What a standby checks against its leader's when it replays WAL.
 LIMITS = ("max_connections", "max_locks_per_transaction", "max_prepared_transactions", "max_wal_senders", "max_worker_processes")
@@ -376,7 +362,6 @@ def main() -> None:
         argument_spec={
             "name": {"type": "str", "required": True},
             "scope": {"type": "str", "required": True},
-            "url": {"type": "str", "required": True},
             "packages": {"type": "list", "elements": "str", "default": []},
             "read_files": {"type": "list", "elements": "path", "default": []},
             "start_files": {"type": "list", "elements": "path", "default": []},
@@ -386,11 +371,9 @@ def main() -> None:
             "unit": {"type": "str", "default": "patroni.service"},
             "data_directory": {"type": "path", "required": True},
             "config_directory": {"type": "path", "required": True},
-            "ca_file": {"type": "path", "required": True},
-            "certificate_file": {"type": "path", "required": True},
-            "key_file": {"type": "path", "required": True, "no_log": False},
+            **REST_OPTIONS,
+            **ETCD_OPTIONS,
             "etcd_urls": {"type": "list", "elements": "str", "default": []},
-            "etcd_username": {"type": "str", "default": "patroni"},
             "etcd_password": {"type": "str", "no_log": True},
             "synchronous_members": {"type": "int", "default": 0},
             "wait": {"type": "int", "default": 0},

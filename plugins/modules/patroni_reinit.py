@@ -14,7 +14,7 @@ description:
   - Tells Patroni the method in a file of its configuration that is there only meanwhile, asks it to reinitialize, and watches.
   - Fails when nothing moves for O(stall_seconds) (a restore may succeed and then wait for WAL for ever), or when the copy was
     tried O(attempts) times.
-extends_documentation_fragment: [elephant.ha.patroni]
+extends_documentation_fragment: [elephant.ha.patroni, elephant.ha.patroni.tls]
 options:
   name:
     description: Name of the standby.

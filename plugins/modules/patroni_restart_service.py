@@ -15,7 +15,7 @@ description:
     member has seen that.
   - A cluster that was paused before stays paused. One that an interrupted restart left paused (O(mark) is there) is resumed.
   - One member at a time; use C(throttle=1).
-extends_documentation_fragment: [elephant.ha.patroni]
+extends_documentation_fragment: [elephant.ha.patroni, elephant.ha.patroni.tls]
 options:
   unit:
     description: Patroni's systemd unit.

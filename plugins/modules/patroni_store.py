@@ -12,6 +12,7 @@ version_added: 0.1.0
 description:
   - Removes all keys of the cluster and puts its settings, in one transaction. For a cluster whose data is replaced while no member runs.
   - Refuses while a member holds the leader's key with a lease, for then somebody runs.
+extends_documentation_fragment: [elephant.ha.patroni.tls, elephant.ha.patroni.store]
 options:
   scope:
     description: Name of the cluster.
@@ -20,31 +21,6 @@ options:
   settings:
     description: Patroni's dynamic configuration. A value of null is left out.
     type: dict
-    required: true
-  ca_file:
-    description: CA of etcd.
-    type: path
-    required: true
-  certificate_file:
-    description: Client certificate.
-    type: path
-    required: true
-  key_file:
-    description: Its private key.
-    type: path
-    required: true
-  etcd_urls:
-    description: etcd's members, as C(https://address:port).
-    type: list
-    elements: str
-    required: true
-  etcd_username:
-    description: etcd user.
-    type: str
-    default: patroni
-  etcd_password:
-    description: Its password.
-    type: str
     required: true
   wait:
     description: Seconds to wait for the leader's key to end. It outlives a leader that was killed by the cluster's ttl.
@@ -85,7 +61,14 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.elephant.ha.plugins.module_utils.patroni_rest import Https, Unreachable, etcd_read, etcd_replace
+from ansible_collections.elephant.ha.plugins.module_utils.patroni_rest import (
+    ETCD_OPTIONS,
+    FILE_OPTIONS,
+    Https,
+    Unreachable,
+    etcd_read,
+    etcd_replace,
+)
 
 
 def without_nulls(value: Any) -> Any:
@@ -101,12 +84,8 @@ def main() -> None:
         argument_spec={
             "scope": {"type": "str", "required": True},
             "settings": {"type": "dict", "required": True},
-            "ca_file": {"type": "path", "required": True},
-            "certificate_file": {"type": "path", "required": True},
-            "key_file": {"type": "path", "required": True, "no_log": False},
-            "etcd_urls": {"type": "list", "elements": "str", "required": True},
-            "etcd_username": {"type": "str", "default": "patroni"},
-            "etcd_password": {"type": "str", "required": True, "no_log": True},
+            **FILE_OPTIONS,
+            **ETCD_OPTIONS,
             "wait": {"type": "int", "default": 120},
         },
         supports_check_mode=True,

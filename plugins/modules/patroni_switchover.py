@@ -14,7 +14,7 @@ description:
     target is a synchronous standby that streams and is not far behind.
   - Makes a checkpoint, then hands over, while a small writer commits through a connection string for all members; waits until
     the old leader follows.
-extends_documentation_fragment: [elephant.ha.patroni]
+extends_documentation_fragment: [elephant.ha.patroni, elephant.ha.patroni.tls]
 options:
   members:
     description: The cluster's members as the inventory has them, each with C(name) and C(address).
