@@ -129,18 +129,23 @@ def _validate(role: Path, variables: dict[str, Any]) -> None:
         raise Refused("\n".join(errors))
 
 
-def run_preflight(role: str, variables: dict[str, Any]) -> str | None:
-    """Judge `variables` as `include_role: {name: <role>, tasks_from: preflight}` would; answer the refusal, or None.
-
-    Precedence is Ansible's: the role's defaults, then `variables`, then the role's vars. Tasks other than assert, fail, set_fact, debug and
-    including another file raise TypeError: preflight must not need a host.
-    """
+def _merged(role: str, variables: dict[str, Any]) -> dict[str, Any]:
+    """What a task of the role sees. Precedence is Ansible's: the role's defaults, then `variables`, then the role's vars."""
     path = ROLES / role
     merged = MAGIC | {"role_path": str(path), "role_name": role}
     merged |= (_yaml(path / "defaults/main.yml") or {}) | _trusted(variables)
     # Ansible reads a file vars/main.yml, or every file of a folder vars/main.
     for constants in [path / "vars/main.yml", *sorted((path / "vars/main").glob("*.yml"))]:
         merged |= _yaml(constants) or {}
+    return merged
+
+
+def run_preflight(role: str, variables: dict[str, Any]) -> str | None:
+    """Judge `variables` as `include_role: {name: <role>, tasks_from: preflight}` would; answer the refusal, or None.
+
+    Tasks other than assert, fail, set_fact, debug and including another file raise TypeError: preflight must not need a host.
+    """
+    path, merged = ROLES / role, _merged(role, variables)
     try:
         _validate(path, merged)
         _run(_yaml(path / "tasks/preflight.yml"), path, merged)
@@ -173,3 +178,9 @@ def judgement_fixture() -> Callable[[str, dict[str, Any]], str | None]:
 def refusal_fixture() -> Callable[[str, dict[str, Any]], str | None]:
     """`refusal(role, variables)`: the sentence with which the role's preflight refuses, or None."""
     return run_preflight
+
+
+@pytest.fixture(name="rendered", scope="session")
+def rendered_fixture() -> Callable[[str, dict[str, Any], str], Any]:
+    """`rendered(role, variables, name)`: what one of the role's own variables becomes."""
+    return lambda role, variables, name: _templar(_merged(role, variables)).template(trust_as_template(f"{{{{ {name} }}}}"))

@@ -75,3 +75,21 @@ def test_every_preset_keeps_patronis_rule():
         assert it["loop_wait"] + 2 * it["retry_timeout"] <= it["ttl"]
         # What primary_stop_timeout (10 s) may use up before the lease ends, and the watchdog's margin.
         assert it["ttl"] - it["loop_wait"] - it["retry_timeout"] >= 10
+
+
+@pytest.mark.parametrize(
+    ("changed", "command"),
+    [
+        ({}, '! /usr/local/lib/elephant/wal-at-hand %f 30 2>/dev/null && exec pgbackrest --stanza=s archive-get %f "%p"'),
+        (
+            {"patroni_dynamic_settings": {"ttl": 40}},
+            '! /usr/local/lib/elephant/wal-at-hand %f 50 2>/dev/null && exec pgbackrest --stanza=s archive-get %f "%p"',
+        ),
+        # Without a synchronous standby nobody can tell that all is at hand.
+        ({"patroni_dynamic_settings": {"synchronous_mode": False}}, 'pgbackrest --stanza=s archive-get %f "%p"'),
+        ({"patroni_pgbackrest_stanza": ""}, None),
+    ],
+)
+def test_the_archive_is_asked_last(rendered, changed, command):
+    sent = rendered("patroni", GOOD | {"patroni_pgbackrest_stanza": "s"} | changed, "__patroni_dynamic")
+    assert sent["postgresql"].get("recovery_conf", {}).get("restore_command") == command
