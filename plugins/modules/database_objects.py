@@ -21,12 +21,12 @@ options:
     suboptions:
       name: {description: Name of the role., type: str, required: true}
       state: {description: Whether it exists., type: str, choices: [present, absent], default: present}
-      password: {description: Password in clear, or a ready SCRAM verifier. Left alone when not given., type: str}
+      password: {description: "Password in clear, or a ready SCRAM verifier. Left alone when not given.", type: str}
       login: {description: Whether it may log in., type: bool, default: true}
       createdb: {description: Whether it may create databases., type: bool, default: false}
       createrole: {description: Whether it may create roles., type: bool, default: false}
       replication: {description: Whether it may stream the write-ahead log., type: bool, default: false}
-      connection_limit: {description: How many sessions it may have, -1 for any., type: int, default: -1}
+      connection_limit: {description: "How many sessions it may have, -1 for any.", type: int, default: -1}
       member_of: {description: Roles that it is a member of., type: list, elements: str, default: []}
       settings: {description: Settings of its sessions; null resets one., type: dict, default: {}}
   databases:
@@ -40,7 +40,7 @@ options:
       owner: {description: Role that owns it., type: str}
       encoding: {description: Encoding of a new database., type: str}
       locale: {description: Locale of a new database., type: str}
-      connection_limit: {description: How many sessions it may have, -1 for any., type: int, default: -1}
+      connection_limit: {description: "How many sessions it may have, -1 for any.", type: int, default: -1}
       public_connect: {description: Whether every role may connect to it., type: bool, default: false}
       settings: {description: Settings of its sessions; null resets one., type: dict, default: {}}
       search_path: {description: Schemas that its sessions look in., type: list, elements: str}
@@ -85,7 +85,7 @@ options:
 attributes:
   check_mode: {description: Reports what it would change., support: full}
   diff_mode: {description: Lists the changes without any secret., support: full}
-author: [The Elephant authors]
+author: ["The Elephant authors (@elephant)"]
 """
 
 EXAMPLES = r"""

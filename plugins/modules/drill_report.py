@@ -34,7 +34,7 @@ options:
 requirements:
   - matplotlib for the pictures. Without it the rest is made all the same, and RV(pictures_missing) says so.
 author:
-  - The Elephant authors
+  - The Elephant authors (@elephant)
 attributes:
   check_mode:
     support: full

@@ -12,7 +12,7 @@ description:
   - A cluster that matches is only read; its authentication revision, and with it every client's token, stays.
   - Users that are not listed are left alone.
 version_added: 0.1.0
-author: The Elephant authors
+author: The Elephant authors (@elephant)
 extends_documentation_fragment: [elephant.ha.etcd]
 options:
   users:

@@ -11,7 +11,7 @@ description:
     for its health.
   - Changes nothing. One call in place of a dozen tasks, so that a run on a host that matches is quick.
 version_added: 0.1.0
-author: The Elephant authors
+author: The Elephant authors (@elephant)
 extends_documentation_fragment: [elephant.ha.etcd]
 options:
   name:

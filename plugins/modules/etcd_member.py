@@ -11,7 +11,7 @@ description:
     caught up. A learner that does not start is taken out again. Meant to run with C(throttle=1).
   - V(absent) takes a member out by its name, from any host that holds an administrator's certificate.
 version_added: 0.1.0
-author: The Elephant authors
+author: The Elephant authors (@elephant)
 extends_documentation_fragment: [elephant.ha.etcd]
 options:
   name:

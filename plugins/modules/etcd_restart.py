@@ -11,7 +11,7 @@ description:
   - Refuses while another member is not healthy, hands leadership to another member first, and returns when the member is healthy again.
   - Meant to run with C(throttle=1). A member that does not come back then stops the roll, as the next one refuses.
 version_added: 0.1.0
-author: The Elephant authors
+author: The Elephant authors (@elephant)
 extends_documentation_fragment: [elephant.ha.etcd]
 options:
   name:

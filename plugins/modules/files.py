@@ -53,8 +53,10 @@ options:
 attributes:
   check_mode:
     support: full
+    description: Says which files would change.
   diff_mode:
     support: full
+    description: Shows each file before and after.
 """
 
 EXAMPLES = r"""

@@ -43,6 +43,7 @@ attributes:
     description: The ruleset is checked by nft where it is installed.
   diff_mode:
     support: full
+    description: Shows the rules before and after.
 """
 
 EXAMPLES = r"""

@@ -49,6 +49,7 @@ attributes:
     description: Nothing is made or signed.
   diff_mode:
     support: none
+    description: M(elephant.ha.leaf_requests) has said why each certificate is due.
 """
 
 EXAMPLES = r"""

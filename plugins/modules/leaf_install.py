@@ -33,8 +33,10 @@ options:
 attributes:
   check_mode:
     support: full
+    description: Says that it would put them in place.
   diff_mode:
     support: none
+    description: M(elephant.ha.leaf_requests) has said why each certificate is due.
 """
 
 EXAMPLES = r"""

@@ -31,8 +31,10 @@ options:
 attributes:
   check_mode:
     support: full
+    description: It only reads.
   diff_mode:
     support: none
+    description: It changes nothing.
 """
 
 EXAMPLES = r"""

@@ -25,7 +25,7 @@ options:
     elements: str
     default: [pause, standby_cluster]
 author:
-  - The Elephant authors
+  - The Elephant authors (@elephant)
 attributes:
   check_mode:
     support: full

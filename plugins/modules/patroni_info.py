@@ -101,7 +101,7 @@ options:
     type: int
     default: 0
 author:
-  - The Elephant authors
+  - The Elephant authors (@elephant)
 attributes:
   check_mode:
     support: full

@@ -50,7 +50,7 @@ options:
     type: str
     default: patroni.service
 author:
-  - The Elephant authors
+  - The Elephant authors (@elephant)
 attributes:
   check_mode:
     support: full

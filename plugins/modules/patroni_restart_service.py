@@ -40,7 +40,7 @@ options:
     type: int
     default: 60
 author:
-  - The Elephant authors
+  - The Elephant authors (@elephant)
 attributes:
   check_mode:
     support: full

@@ -27,10 +27,11 @@ options:
     type: int
     default: 120
 author:
-  - The Elephant authors
+  - The Elephant authors (@elephant)
 attributes:
   check_mode:
     support: full
+    description: Says which keys would be removed.
   diff_mode:
     support: none
     description: What is removed is of no use to a person.

@@ -38,7 +38,7 @@ options:
     type: int
     default: 300
 author:
-  - The Elephant authors
+  - The Elephant authors (@elephant)
 attributes:
   check_mode:
     support: full
@@ -97,7 +97,8 @@ from ansible_collections.elephant.ha.plugins.module_utils.patroni_rest import (
 
 PRIMARIES = ("primary", "master")
 # Seconds between the writer's commits, and how long it writes before and after.
-PERIOD, MARGIN = 0.02, 1.0
+PERIOD = 0.02
+MARGIN = 1.0
 
 
 def lead_problems(names: list[str], cluster: dict[str, Any], own: dict[str, dict[str, Any]]) -> list[str]:

@@ -28,7 +28,7 @@ options:
     elements: path
     default: []
 author:
-  - The Elephant authors
+  - The Elephant authors (@elephant)
 attributes:
   check_mode:
     support: full

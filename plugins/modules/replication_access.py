@@ -17,12 +17,14 @@ options:
     type: str
     default: ""
 author:
-  - The Elephant authors
+  - The Elephant authors (@elephant)
 attributes:
   check_mode:
     support: full
+    description: Says what would be granted.
   diff_mode:
     support: none
+    description: The statements that are missing are returned.
 """
 
 EXAMPLES = r"""

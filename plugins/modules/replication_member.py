@@ -51,13 +51,14 @@ options:
     type: int
     default: 60
 author:
-  - The Elephant authors
+  - The Elephant authors (@elephant)
 attributes:
   check_mode:
     support: full
     description: Does nothing and reports a change.
   diff_mode:
     support: none
+    description: There is nothing to compare.
 """
 
 EXAMPLES = r"""

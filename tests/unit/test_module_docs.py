@@ -11,6 +11,10 @@ from ansible.utils.plugin_docs import get_docstring
 MODULES = sorted((Path(__file__).parents[2] / "plugins/modules").glob("*.py"))
 
 
+# What a description may say of an option. A comma in an unquoted one makes a key of the words behind it.
+WORDS = {"description", "type", "elements", "required", "default", "choices", "suboptions", "version_added"}
+
+
 class Asked(Exception):
     """Raised in place of the module's work, with the options that it asked for."""
 
@@ -34,6 +38,14 @@ def taken(spec: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def stray(options: dict[str, Any]) -> set[str]:
+    """Words that are no property of an option, at every depth; a missing description too."""
+    found = {word for it in options.values() for word in set(it) - WORDS} | {
+        f"{name}?" for name, it in options.items() if not it.get("description")
+    }
+    return found.union(*(stray(it.get("suboptions") or {}) for it in options.values()))
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
 def test_the_documentation_says_what_the_module_takes(path, monkeypatch):
     module = import_module(f"ansible_collections.elephant.ha.plugins.modules.{path.stem}")
@@ -41,5 +53,6 @@ def test_the_documentation_says_what_the_module_takes(path, monkeypatch):
     with pytest.raises(Asked) as asked:
         module.main()
     documented = get_docstring(str(path), fragment_loader, collection_name="elephant.ha")[0]
-    assert all(it.get("description") for it in documented["options"].values())
+    assert stray(documented["options"]) == set()
+    assert all(it.get("support") and it.get("description") for it in documented["attributes"].values())
     assert taken(documented["options"]) == taken(asked.value.args[0])
