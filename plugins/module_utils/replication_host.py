@@ -37,6 +37,7 @@ SELECT json_build_object(
   'received', (CASE WHEN pg_is_in_recovery() THEN greatest(coalesce(pg_last_wal_receive_lsn(), '0/0'), pg_last_wal_replay_lsn())
                ELSE pg_current_wal_lsn() END - '0/0')::bigint,
   'replayed', (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END - '0/0')::bigint,
+  'delayed', EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'startup' AND wait_event = 'RecoveryApplyDelay'),
   'receiver', (SELECT json_build_object('status', status, 'sender', sender_host, 'slot', slot_name) FROM pg_stat_wal_receiver),
   'replicas', (SELECT coalesce(json_agg(json_build_object('name', application_name, 'state', state, 'sync', sync_state)), '[]')
                FROM pg_stat_replication),
@@ -51,6 +52,7 @@ SILENT: Asked = {
     "timeline": 0,
     "received": 0,
     "replayed": 0,
+    "delayed": False,
     "receiver": None,
     "replicas": [],
     "slots": [],
@@ -181,7 +183,7 @@ def log_tail(lines: int = 40) -> list[str]:
 
 def lost(found: dict[str, Any]) -> str:
     """Why a running standby that does not stream will never do so; empty when it may."""
-    if not (found["answers"] and found["recovery"]) or streaming(found):
+    if not (found["answers"] and found["recovery"]) or streaming(found) or found["delayed"]:
         return ""
     for line in reversed(log_tail()):
         if "started streaming" in line or "starting PostgreSQL" in line:

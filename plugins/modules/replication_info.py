@@ -39,11 +39,13 @@ options:
     type: str
     default: ""
   wait:
-    description: Seconds to wait until the server accepts writes (without O(upstream)) or streams from O(upstream). 0 looks once.
+    description:
+      - Seconds to wait until the server accepts writes (without O(upstream)) or streams from O(upstream). 0 looks once.
+      - A standby that is in its delay streams when that is over, and is not waited for.
     type: int
     default: 0
 author:
-  - The Elephant authors
+  - The Elephant authors (@elephant)
 attributes:
   check_mode:
     support: full
@@ -77,6 +79,10 @@ recovery:
   description: Whether it is a standby.
   returned: always
   type: bool
+delayed:
+  description: Whether a standby waits, before it replays what it has received, for the time that it has to stay behind.
+  returned: always
+  type: bool
 others:
   description: What each other member answered over TLS.
   returned: always
@@ -95,8 +101,12 @@ from ansible_collections.elephant.ha.plugins.module_utils.replication_host impor
 
 
 def settled(found: dict[str, Any], upstream: str) -> bool:
-    """Whether the server has the place that it should have."""
-    return found["answers"] and (streaming(found, upstream) if upstream else not found["recovery"])
+    """Whether the server has the place that it should have.
+
+    A standby with a delay whose connection broke asks for more WAL only when it has replayed what it has: PostgreSQL connects between two
+    records, and it waits inside of one. Its slot keeps what it has not got.
+    """
+    return found["answers"] and (streaming(found, upstream) or found["delayed"] if upstream else not found["recovery"])
 
 
 def wait(module: AnsibleModule, found: dict[str, Any]) -> None:

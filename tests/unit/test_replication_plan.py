@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.elephant.ha.plugins.module_utils.replication import plan, promotion
+from ansible_collections.elephant.ha.plugins.module_utils.replication_host import SILENT, lost
+from ansible_collections.elephant.ha.plugins.modules.replication_info import settled
 
 NAMES = ["db-1", "db-2", "db-3"]
 
@@ -172,3 +174,26 @@ def test_where_patroni_manages_nobody_else_promotes():
 
 def test_a_promotion_that_was_made_is_not_made_again():
     assert judged([primary("db-2"), standby("db-3")], "db-2") == {"refusal": "", "old": "", "needed": False}
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"receiver": {"status": "streaming", "sender": "192.0.2.21"}}, True),
+        ({"receiver": {"status": "streaming", "sender": "192.0.2.22"}}, False),
+        ({"receiver": None}, False),
+        ({"receiver": None, "delayed": True}, True),
+        ({"receiver": {"status": "waiting", "sender": "192.0.2.21"}, "delayed": True}, True),
+        ({"receiver": None, "delayed": True, "answers": False}, False),
+    ],
+)
+def test_a_standby_is_waited_for_until_it_streams_unless_it_is_in_its_delay(changed, expected):
+    assert settled({**SILENT, "answers": True, "recovery": True, **changed}, "192.0.2.21") is expected
+
+
+def test_a_standby_in_its_delay_is_not_lost_whatever_its_log_said_before(monkeypatch):
+    words = ["FATAL:  requested WAL segment 000000010000000000000003 has already been removed"]
+    monkeypatch.setattr("ansible_collections.elephant.ha.plugins.module_utils.replication_host.log_tail", lambda: words)
+    standby_alone = {**SILENT, "answers": True, "recovery": True}
+    assert lost(standby_alone) == "WAL that it needs is gone"
+    assert lost(standby_alone | {"delayed": True}) == ""
