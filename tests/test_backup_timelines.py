@@ -3,13 +3,15 @@
 import sys
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "roles/pgbackrest/files/backup"))
 import schedule
+import standby
 import timelines
-from repository import Backup
+from repository import Backup, BackupError, Info
 from settings import Settings
 
 SIZE = 16 * 2**20
@@ -69,3 +71,84 @@ def test_what_is_due_follows_the_age_and_the_rank():
     assert ask(1, backup("full", 24.5)) == "diff", "but not for ever"
     assert ask(0, backup("full", 168), backup("diff", 1)) == "full"
     assert ask(0, backup("full", 100), backup("diff", 23)) is None
+
+
+def test_a_note_or_a_part_of_a_segment_is_not_the_segment():
+    class Listing:
+        stanza = "s"
+
+        def must(self, *_):
+            whole = "000000010000000000000003-0123456789012345678901234567890123456789.zst"
+            return f"{whole}\n000000010000000000000004.00000028.backup\n000000010000000000000005.partial-01.zst\n"
+
+    names = {f"00000001000000000000000{it}" for it in (3, 4, 5)}
+    info = Info([], [], False, {1: "17-1"})
+    assert timelines.archived(Listing(), info, 1, names) == {"000000010000000000000003"}
+
+
+# A backup of timeline 1 that begins in segment 3; timeline 2 left it in segment 5.
+LEADER = standby.Leader("77", 2, SIZE)
+LINEAGE = {2: 2**64, 1: 5 * SIZE + 0x28}
+
+
+def taken(**changes):
+    values = {"repository": 1, "label": "it", "kind": "full", "started": 0, "stopped": 1, "size": 2**30, "damaged": False}
+    return Backup(
+        **(
+            values
+            | {"archive_start": "000000010000000000000003", "archive_stop": "000000010000000000000003", "lsn_stop": "0/4000000"}
+            | changes
+        )
+    )
+
+
+def test_a_new_standby_needs_all_from_the_backups_first_segment_to_the_newest():
+    names = [it.name(SIZE) for it in standby.wanted(taken(), LINEAGE, LEADER, 7)]
+    assert names == [f"0000000{it}" for it in ("10000000000000003", "10000000000000004", *(f"2000000000000000{n}" for n in (5, 6, 7)))]
+
+
+def test_nothing_of_the_new_timeline_is_archived_yet():
+    assert [it.timeline for it in standby.wanted(taken(), LINEAGE, LEADER, -1)] == [1, 1], "its leader has it all"
+
+
+class Repository:
+    """What pgBackRest lists of a repository with the segments of test_a_new_standby_needs_all, some of which may be hidden."""
+
+    stanza = "s"
+
+    def __init__(self, *hidden):
+        self.hidden = hidden
+
+    def must(self, *words):
+        if words[-1].endswith(".history"):
+            return "1\t0/5000028\tno recovery target specified\n"
+        if words[-1].endswith("/17-1"):
+            return "0000000100000000\n0000000200000000\n00000002.history\n"
+        timeline, numbers = words[-1][-16:], (3, 4) if words[-1][-9] == "1" else (5, 6, 7)
+        return "".join(f"{timeline}{it:08X}-{'0' * 40}.zst\n" for it in numbers if it not in self.hidden)
+
+
+def usable(*hidden, system="77", **changes):
+    info = Info([], [taken(**changes)], False, {1: "17-1"}, {1: system})
+    return standby.usable(Repository(*hidden), info, 1, LEADER)
+
+
+def test_a_backup_is_usable_when_no_segment_is_missing():
+    assert usable().label == "it"
+
+
+@pytest.mark.parametrize(
+    ("hidden", "changes", "said"),
+    [
+        ((4,), {}, "000000010000000000000004 is not in the archive"),
+        ((6,), {}, "000000020000000000000006 is not in the archive"),
+        ((), {"system": "78"}, "another database"),
+        ((), {"damaged": True}, "no backup belongs to the history of timeline 2"),
+        ((), {"archive_stop": "000000010000000000000006", "lsn_stop": "0/6000000"}, "no backup belongs to the history of timeline 2"),
+        ((), {"size": 4 * SIZE}, "5 segments of WAL since it, more than the database has"),
+    ],
+    ids=["a hole before the promotion", "a hole after it", "another database", "damaged", "of a branch that was left", "too much WAL"],
+)
+def test_otherwise_a_member_is_copied(hidden, changes, said):
+    with pytest.raises(BackupError, match=said):
+        usable(*hidden, **changes)

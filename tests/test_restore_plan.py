@@ -13,7 +13,7 @@ import marker
 import plan
 import restore
 from meaning import meaning
-from repository import Backup, BackupError
+from repository import Backup, BackupError, Info, Repository
 
 NOW = 10_000.0
 
@@ -170,3 +170,40 @@ UNVERIFIED = "CryptoError: unable to verify certificate presented by 'storage:44
 def test_an_error_is_told_by_what_it_means(message, said):
     assert said in meaning(message).partition(" (pgBackRest says")[0]
     assert meaning(message).isprintable()
+
+
+def test_the_same_goal_in_another_archive_is_another_goal():
+    assert plan.Request(latest=True, stanza="other").goal != plan.Request(latest=True).goal
+
+
+@pytest.mark.parametrize(("code", "free"), [(plan.NO_PATH, True), (plan.NO_DATA, True), (0, False), (2, False)])
+def test_what_comes_from_elsewhere_does_not_write_beside_an_old_archive(monkeypatch, code, free):
+    monkeypatch.setattr(plan, "look", lambda _: Info([Repository(1, code, "")], [], False, {}))
+    own = type("Own", (), {"stanza": "copy"})()
+    if free:
+        plan.own_is_free(own)
+    else:
+        with pytest.raises(BackupError, match="already holds a stanza copy"):
+            plan.own_is_free(own)
+
+
+def test_whoever_brings_the_data_is_not_disturbed(tmp_path, monkeypatch):
+    path = tmp_path / "note.json"
+    with marker.alone(path):
+        assert marker.busy(path)
+    assert not marker.busy(path)
+    monkeypatch.setattr(marker, "busy", lambda: True)
+    monkeypatch.setattr(restore, "down", lambda _: pytest.fail("its server was stopped"))
+    restore.settle(None, None)
+
+
+def test_wal_that_the_archive_does_not_take_goes_only_when_that_is_meant(tmp_path, monkeypatch):
+    (tmp_path / "pg_wal/archive_status").mkdir(parents=True)
+    (tmp_path / "pg_wal/archive_status/000000010000000000000003.ready").touch()
+    monkeypatch.setattr(marker, "busy", lambda: False)
+    monkeypatch.setattr(marker, "read", lambda: {"stage": "planned", "config": ""})
+    monkeypatch.setattr(restore, "down", lambda _: tmp_path)
+    full = type("Full", (), {"run": lambda *_: subprocess.CompletedProcess((), 1, "", "ERROR: [047]: the disk is full")})()
+    with pytest.raises(BackupError, match=r"000000010000000000000003 could not be archived.*-e restore_unarchived_may_go=true"):
+        restore.settle(None, full)
+    restore.settle(None, full, abandon=True)

@@ -91,3 +91,14 @@ def test_what_the_chosen_versions_lack_is_said_before_anything_is_installed(tmp_
     text = inventory(3, 2).replace("192.0.2.22", "''").replace("vars: {", f"vars: {{cluster_versions: {chosen}, ")
     refused = said(tmp_path, text)
     assert sentence in refused and "postgresql-2 has no cluster_address" in refused
+
+
+def test_new_hosts_get_their_data_back_only_when_every_member_is_there(tmp_path):
+    wanted = ("--extra-vars", '{"restore_from": {"latest": true}}', "--limit", "etcd,postgresql-1")
+    assert "this run leaves out postgresql-2, who could have newer data" in said(tmp_path, inventory(3, 2), *wanted)
+
+
+def test_a_restore_in_place_stops_every_member(tmp_path):
+    text = inventory(3, 2).replace(", pgbackrest_enabled: false", "")
+    told = said(tmp_path, text, "--limit", "postgresql-1", playbook="backup/restore.yml")
+    assert "leaves out postgresql-2, who could go on with the old data" in told and "--limit '!NAME' -e cluster_removed_node=NAME" in told

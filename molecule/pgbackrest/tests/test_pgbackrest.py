@@ -116,7 +116,7 @@ def test_a_blank_cluster_is_not_begun_beside_an_archive(host):
     name = host.ansible.get_variables()["inventory_hostname"]
     done = run(host, with_settings(host, data_directory="/nonexistent", members={name: "127.0.0.1"}) + " guard")
     assert done.rc == 1
-    assert "already holds the stanza scenario" in done.stderr and "playbooks/backup/restore.yml" in done.stderr
+    assert "already holds the stanza scenario" in done.stderr and "restore_from" in done.stderr
     done = run(host, with_settings(host, data_directory="/nonexistent") + " guard")
     assert done.rc == 0, "a member that answers means that the cluster lives"
 

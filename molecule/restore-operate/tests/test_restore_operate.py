@@ -1,4 +1,4 @@
-"""A restore is interrupted where it hurts, another cluster is cloned, and everything but the archive is lost. In this order."""
+"""A standby comes from the archive, a restore is interrupted where it hurts, another cluster is cloned, all hosts are lost. In this order."""
 
 import json
 import os
@@ -38,6 +38,42 @@ def test_rows_to_begin_with():
     host = leader()
     keep(host, "kept")
     assert postgres(host, "pgbackrest --stanza=molecule check").rc == 0
+
+
+def copied_anew(name):
+    """A standby loses its data and comes back; answers what its Patroni said meanwhile."""
+    host = machine(name)
+    began = host.check_output("date +%s")
+    host.check_output("systemctl stop patroni && rm -rf /var/lib/postgresql/17/main && systemctl start patroni")
+    until("the standby is whole again", lambda: sorted(members(host).values()) == ["Leader", "Sync Standby"], 900)
+    wanted = rows(leader())
+    until("it has every row", lambda: rows(host) == wanted)
+    return host.check_output(f"journalctl --unit patroni --since @{began} --output cat --no-pager")
+
+
+def test_a_standby_comes_from_the_archive_when_that_has_all_it_needs():
+    host = leader()
+    (name,) = (it for it in HOSTS if it != host.ansible.get_variables()["inventory_hostname"])
+    first = machine(name).check_output("journalctl --unit patroni --output cat --no-pager")
+    assert "replica has been created using basebackup" in first and "no repository has a backup yet" in first, first
+    # A database that is smaller than the WAL since its backup is better copied from the leader.
+    sql(host, "CREATE TABLE large AS SELECT i, repeat(md5(i::text), 30) AS filling FROM generate_series(1, 200000) i")
+    assert runbook.follow("A backup now", INVENTORY, backup_type="full").status == 0
+    backup = backups(host, "molecule")[-1]
+    keep(host, "after the backup")
+    assert postgres(host, "pgbackrest --stanza=molecule check").rc == 0
+    said = copied_anew(name)
+    assert f"this standby is copied from backup {backup['label']}" in said, said
+    assert "replica has been created using repository" in said and "created using basebackup" not in said, said
+    # With a hole in the archive it would wait for WAL for ever, once the leader has it no more.
+    hidden, storage = backup["archive"]["stop"], machine("storage-1")
+    assert postgres(host, "pgbackrest --stanza=molecule check").rc == 0
+    path = storage.check_output(f"ls /srv/objects/backups/pgbackrest/archive/molecule/*/*/{hidden}-*")
+    storage.check_output(f"mv {path} /tmp/hidden")
+    said = copied_anew(name)
+    storage.check_output(f"mv /tmp/hidden {path}")
+    assert f"{hidden} is not in the archive" in said and "replica has been created using basebackup" in said, said
+    sql(host, "DROP TABLE large")
 
 
 @pytest.mark.parametrize("stage", ["restoring", "recovered"])
@@ -101,7 +137,8 @@ def test_a_clone_has_the_rows_and_never_writes_to_the_originals_archive(tmp_path
     clone = machine("clone-db-1", CLONE)
     assert rows(clone) == wanted
     assert "stanza=clone " in sql(clone, "SHOW archive_command") and "stanza=clone " in sql(clone, "SHOW restore_command")
-    keep(clone, "the clone's own")
+    assert "molecule" not in clone.check_output("patronictl show-config")
+    keep(clone, "the clones own")
     assert postgres(clone, "pgbackrest --stanza=clone check").rc == 0
     assert backups(clone, "clone") and archive("clone")
     assert archive("molecule") == untouched

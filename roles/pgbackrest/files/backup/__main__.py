@@ -12,6 +12,7 @@ import restore
 import schedule
 import server
 import settings
+import standby
 import status
 import timelines
 from repository import BackupError, PgBackRest
@@ -27,7 +28,6 @@ COMMANDS = {
     "restore-plan": restore.plan,
     "restore-flush": restore.flush,
     "restore-mark": restore.mark,
-    "restore-settle": restore.settle,
     "restore-bring": restore.bring,
     "restore-clear": restore.clear,
     "restore-lead": restore.lead,
@@ -38,8 +38,12 @@ COMMANDS = {
 def main() -> int:
     """Run one command; answers the exit code."""
     parser = argparse.ArgumentParser(prog="backup", description=__doc__)
-    parser.add_argument("command", choices=[*COMMANDS, "take"])
+    parser.add_argument("command", choices=[*COMMANDS, "take", "restore-settle", "copy"])
     parser.add_argument("--type", choices=["full", "diff", "incr"], default="diff", help="for take: type of the backup")
+    parser.add_argument("--unarchived-may-go", action="store_true", help="for restore-settle: what the archive lacks may be lost")
+    parser.add_argument("--connstring", default="", help="for copy: of the member that Patroni would copy")
+    for given in ("scope", "role", "datadir"):
+        parser.add_argument(f"--{given}", default="", help="for copy: Patroni gives it, and it is not needed")
     parser.add_argument("--settings", type=Path, default=settings.PATH)
     arguments = parser.parse_args()
     told = settings.read(arguments.settings)
@@ -47,6 +51,10 @@ def main() -> int:
     try:
         if arguments.command == "take":
             schedule.now(told, pgbackrest, arguments.type)
+        elif arguments.command == "restore-settle":
+            restore.settle(told, pgbackrest, arguments.unarchived_may_go)
+        elif arguments.command == "copy":
+            standby.copy(told, pgbackrest, arguments.connstring)
         else:
             COMMANDS[arguments.command](told, pgbackrest)
     except (BackupError, server.NotRunning) as error:

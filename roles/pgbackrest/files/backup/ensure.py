@@ -20,7 +20,8 @@ def guard(settings: Settings, pgbackrest: PgBackRest) -> None:
         raise BackupError(
             f"repository {where} already holds the stanza {settings.stanza}, but the hosts are blank:"
             " a new cluster would write beside the archive of the old one."
-            " Bring the old one back with playbooks/backup/restore.yml, or choose another pgbackrest_stanza."
+            ' Bring the old one back with the same playbook and -e \'{"restore_from": {"latest": true}}\' (docs/backup.md),'
+            " or choose another name with CLUSTER."
         )
     print("the repositories are free")
 

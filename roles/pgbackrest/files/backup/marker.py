@@ -45,6 +45,16 @@ def merge(old: dict[str, Any] | None, plan: dict[str, Any]) -> dict[str, Any]:
     return plan | {"stage": "restoring" if begun and old["node"] == old.get("host") else "planned", "kept": old["kept"], "again": begun}
 
 
+def busy(path: Path = PATH) -> bool:
+    """Whether somebody works here: what a killed playbook left running brings the data, and must not have its server stopped under it."""
+    with path.with_suffix(".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
 @contextlib.contextmanager
 def alone(path: Path = PATH) -> Iterator[None]:
     """Wait for whoever works here already: a playbook that was killed may have left its command running."""

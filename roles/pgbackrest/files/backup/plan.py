@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import marker
 from meaning import meaning
 from repository import INFO, NO_DATA, NO_PATH, OTHER, Backup, BackupError, Info, PgBackRest, parse
 from settings import Settings
@@ -33,7 +34,7 @@ class Request:
     @property
     def goal(self) -> str:
         """In words. Two requests with the same goal are the same restore."""
-        along = f" on timeline {self.timeline}" if self.timeline else ""
+        along = (f" on timeline {self.timeline}" if self.timeline else "") + (f" of stanza {self.stanza}" if self.stanza else "")
         if self.time:
             return f"the state of {moment(self.time).isoformat()}{along}"
         if self.point:
@@ -80,15 +81,14 @@ def look(source: PgBackRest) -> Info:
 
 
 class Archive:
-    """The timelines of one repository, and how they descend from each other."""
+    """The timelines of one repository, its folders of segments, and how the timelines descend from each other."""
 
     def __init__(self, source: PgBackRest, info: Info, repository: int) -> None:
         self.source, self.repository = source, repository
         self.folder = f"archive/{source.stanza}/{info.archive_ids[repository]}"
-        self.timelines = sorted({int(name[:8], 16) for name in self._list() if len(name) >= 16})
-
-    def _list(self) -> list[str]:
-        return [it.strip() for it in self.source.must(f"--repo={self.repository}", "repo-ls", self.folder).splitlines()]
+        names = [it.strip() for it in self.source.must(f"--repo={self.repository}", "repo-ls", self.folder).splitlines()]
+        self.timelines = sorted({int(name[:8], 16) for name in names if len(name) >= 16})
+        self.folders = sorted(name for name in names if len(name) == 16)
 
     def lineage(self, timeline: int) -> dict[int, int]:
         """By timeline, the position up to which it belongs to the history of this one; for itself there is no end."""
@@ -168,10 +168,23 @@ def room(settings: Settings, size: int) -> bool:
     return movable and free >= need
 
 
+def own_is_free(settings: Settings) -> None:
+    """Refuse to bring another cluster's data beside an archive of this name: the new timeline may be one that it has already."""
+    held = [it.key for it in look(PgBackRest(settings.stanza)).repositories if it.code not in (NO_PATH, NO_DATA, OTHER)]
+    if held:
+        raise BackupError(
+            f"repository {', '.join(map(str, held))} already holds a stanza {settings.stanza}, of an earlier cluster of this name:"
+            " what is restored from elsewhere would write beside its archive. Choose another name with CLUSTER, or other repositories"
+        )
+
+
 def plan(settings: Settings, request: Request, now: float) -> dict[str, Any]:
     """What will be done, as the note that the members keep. Raises BackupError with the reason why not."""
     source = PgBackRest(request.stanza or settings.stanza, request.config)
     info = look(source)
+    # One that goes on may have made its stanza.
+    if request.config and marker.read() is None:
+        own_is_free(settings)
     held = [it for it in info.repositories if it.code not in (NO_PATH, NO_DATA, OTHER) and info.of(it.key)]
     if not held:
         raise BackupError(f"no repository has a backup of the stanza {source.stanza}; there is nothing to restore from")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from meaning import meaning
 
@@ -57,6 +57,8 @@ class Info:
     backups: list[Backup]
     running: bool
     archive_ids: dict[int, str]
+    # Of the database that each repository is of, as PostgreSQL numbers them.
+    system_ids: dict[int, str] = field(default_factory=dict)
 
     def of(self, repository: int) -> list[Backup]:
         """Backups of one repository, oldest first."""
@@ -90,7 +92,8 @@ def parse(text: str) -> Info:
     ]
     # The newest database history of each repository is the one that is archived to.
     archive_ids = {it["database"]["repo-key"]: it["id"] for it in sorted(stanza.get("archive", []), key=lambda it: it["database"]["id"])}
-    return Info(repositories, backups, stanza["status"]["lock"]["backup"]["held"], archive_ids)
+    system_ids = {it["repo-key"]: str(it["system-id"]) for it in sorted(stanza.get("db", []), key=lambda it: it["id"])}
+    return Info(repositories, backups, stanza["status"]["lock"]["backup"]["held"], archive_ids, system_ids)
 
 
 class PgBackRest:

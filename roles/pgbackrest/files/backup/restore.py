@@ -20,6 +20,7 @@ from repository import BackupError, PgBackRest
 from settings import Settings
 
 SCRATCH = Path("/var/lib/pgbackrest/restore")
+ABANDON = "If what the archive lacks may be lost: the same command with -e restore_unarchived_may_go=true"
 # A private server that only recovers and promotes. It archives to nowhere: the real server archives the new timeline from its beginning.
 # Whatever ALTER SYSTEM of the original says is overruled here.
 OPTIONS = {
@@ -78,13 +79,12 @@ def running(data: Path) -> bool:
 
 def look(settings: Settings, _: PgBackRest) -> None:
     """What the playbook has to know of this member before it decides, as JSON."""
-    data = Path(settings.data_directory)
     try:
         leads = server.leads(settings)
     except server.NotRunning:
         leads = False
     manager = subprocess.run(["systemctl", "is-active", "--quiet", "patroni.service"], check=False)
-    state = {"data": data.is_dir() and any(data.iterdir()), "leads": leads, "managed": manager.returncode == 0, "note": marker.read()}
+    state = {"data": not server.is_blank(settings), "leads": leads, "managed": manager.returncode == 0, "note": marker.read()}
     print(json.dumps(state))
 
 
@@ -97,7 +97,10 @@ def flush(settings: Settings, pgbackrest: PgBackRest) -> None:
     """On the leader: all WAL up to now is in every repository. A commit comes last, for a time is only met by a commit after it."""
     if server.leads(settings):
         server.ask(settings, "SELECT pg_current_xact_id()")
-        pgbackrest.must("check")
+        try:
+            pgbackrest.must("check")
+        except BackupError as error:
+            raise BackupError(f"the leader's last WAL is not in the archive: {error}. {ABANDON}") from error
 
 
 def mark(settings: Settings, _: PgBackRest) -> None:
@@ -105,8 +108,8 @@ def mark(settings: Settings, _: PgBackRest) -> None:
     marker.write(marker.merge(marker.read(), json.loads(sys.stdin.read())) | {"host": settings.name})
 
 
-def settle(settings: Settings, pgbackrest: PgBackRest) -> None:
-    """After Patroni has stopped: no server runs on the data, and whole segments that it had not archived are archived."""
+def down(settings: Settings) -> Path:
+    """No server runs on the data directory, which is answered."""
     data = Path(settings.data_directory)
     for mode in ("fast", "immediate"):
         if running(data):
@@ -114,14 +117,22 @@ def settle(settings: Settings, pgbackrest: PgBackRest) -> None:
             subprocess.run(stop, check=False, capture_output=True)
     if running(data):
         raise BackupError(f"PostgreSQL still runs on {data}; stop it, then run this again")
-    note = marker.read()
-    if note is None or note["stage"] != "planned" or note.get("again") or note["config"]:
+    return data
+
+
+def settle(settings: Settings, pgbackrest: PgBackRest, abandon: bool = False) -> None:
+    """After Patroni has stopped: no server runs on the data, and whole segments that it had not archived are archived."""
+    if marker.busy():
+        # `bring` of a playbook that was killed; the next one waits until it has ended.
+        return
+    data, note = down(settings), marker.read()
+    if abandon or note is None or note["stage"] != "planned" or note.get("again") or note["config"]:
         return
     for ready in sorted((data / "pg_wal/archive_status").glob("*.ready")):
         done = pgbackrest.run("--no-archive-async", "archive-push", str(data / "pg_wal" / ready.stem))
         said = " ".join((done.stdout + done.stderr).split())
         if done.returncode != 0 and "different checksum" not in said:
-            raise BackupError(f"{ready.stem} could not be archived before the old data goes: {meaning(said)}")
+            raise BackupError(f"{ready.stem} could not be archived before the old data goes: {meaning(said)}. {ABANDON}")
         print(f"archived {ready.stem}" if done.returncode == 0 else f"{ready.stem} is in the archive with another content, which stays")
 
 
@@ -147,8 +158,7 @@ def bring(settings: Settings, _: PgBackRest) -> None:
         note = marker.read()
         if note is None or note["node"] != settings.name or note["stage"] in ("recovered", "leading"):
             return
-        data, began = Path(settings.data_directory), time.time()
-        settle(settings, PgBackRest(settings.stanza))
+        data, began = down(settings), time.time()
         if note["stage"] == "planned":
             set_aside(settings, note, note["keep"])
             note["stage"] = "restoring"

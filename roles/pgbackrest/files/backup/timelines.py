@@ -17,7 +17,8 @@ STATE = Path("/var/lib/pgbackrest/elephant-timeline")
 POSITION = """
 SELECT pg_walfile_name(pg_current_wal_lsn()), pg_size_bytes(current_setting('wal_segment_size')), system_identifier FROM pg_control_system()
 """
-SEGMENT = re.compile(r"[0-9A-F]{24}")
+# With its checksum: neither a part of one (.partial) nor a note about one (.backup).
+SEGMENT = re.compile(r"[0-9A-F]{24}-")
 
 
 @dataclass(frozen=True, order=True)
