@@ -1,4 +1,4 @@
-"""A standby comes from the archive, a restore is interrupted where it hurts, another cluster is cloned, all hosts are lost. In this order."""
+"""A standby comes from the archive, a restore is interrupted where it hurts, a cluster is cloned, all hosts are lost. In this order."""
 
 import json
 import os
@@ -124,6 +124,8 @@ def archive(stanza):
 def test_a_clone_has_the_rows_and_never_writes_to_the_originals_archive(tmp_path):
     host = leader()
     keep(host, "for the clone")
+    sql(host, "CREATE SUBSCRIPTION theirs CONNECTION 'host=nowhere.invalid' PUBLICATION theirs WITH (connect = false)")
+    sql(host, "ALTER SUBSCRIPTION theirs ENABLE")
     wanted = rows(host)
     assert postgres(host, "pgbackrest --stanza=molecule check").rc == 0
     # Nothing but the clone could write there now.
@@ -138,6 +140,7 @@ def test_a_clone_has_the_rows_and_never_writes_to_the_originals_archive(tmp_path
     assert rows(clone) == wanted
     assert "stanza=clone " in sql(clone, "SHOW archive_command") and "stanza=clone " in sql(clone, "SHOW restore_command")
     assert "molecule" not in clone.check_output("patronictl show-config")
+    assert sql(clone, "SELECT subname, subenabled FROM pg_subscription") == "theirs|f"
     keep(clone, "the clones own")
     assert postgres(clone, "pgbackrest --stanza=clone check").rc == 0
     assert backups(clone, "clone") and archive("clone")
@@ -152,6 +155,8 @@ def test_all_hosts_are_lost_and_the_data_comes_back(tmp_path):
         machine(name).check_output("systemctl start patroni")
     until("the cluster is back", lambda: "Leader" in members(host).values(), 600)
     host = leader()
+    # The page says what to do with subscriptions of a clone; this one's are its own, and go on.
+    assert sql(host, "SELECT subenabled FROM pg_subscription") == "t"
     wanted = rows(host)
     known = len(backups(host, "molecule"))
     assert postgres(host, "pgbackrest --stanza=molecule check").rc == 0

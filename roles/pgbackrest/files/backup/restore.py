@@ -169,6 +169,8 @@ def bring(settings: Settings, _: PgBackRest) -> None:
         note["stage"] = "recovered"
         marker.write(note)
         print(f"{settings.name} is back at {note['reached']}, timeline {note['new_timeline']}, after {note['seconds']} s")
+        if note["disabled"]:
+            print(f"subscriptions of the original, disabled here: {', '.join(note['disabled'])}")
 
 
 def fetch(note: dict[str, Any], data: Path) -> None:
@@ -208,19 +210,24 @@ def recover(note: dict[str, Any], data: Path) -> dict[str, Any]:
         time.sleep(0.5)
         if time.monotonic() > began + 5 and not running(data):
             raise BackupError(why(note, log.read_text()))
-    control = subprocess.run(
-        [bins / "psql", "-XAtq", f"--host={SCRATCH}", "--port=5499", "--dbname=postgres"],
-        input=POSITION,
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout.split()
+    # A clone would take from a publisher what is the original's, and move its slot on.
+    disabled = ask(bins, DISABLE).split() if note["config"] else []
+    control = ask(bins, POSITION).split()
     subprocess.run([bins / "pg_ctl", "--pgdata", data, "--mode=fast", "--timeout=3600", "stop"], check=True, capture_output=True)
     text = log.read_text()
     last = re.findall(r"last completed transaction was at log time (.+)", text)
-    return {"reached": f"{control[1]}, last commit {last[-1]}" if last else control[1], "new_timeline": int(control[0], 16)}
+    reached = f"{control[1]}, last commit {last[-1]}" if last else control[1]
+    return {"reached": reached, "new_timeline": int(control[0], 16), "disabled": disabled}
 
 
+def ask(bins: Path, statements: str) -> str:
+    """What the private server answers."""
+    command = [bins / "psql", "-XAtq", "-v", "ON_ERROR_STOP=1", f"--host={SCRATCH}", "--port=5499", "--dbname=postgres"]
+    return subprocess.run(command, input=statements, check=True, capture_output=True, text=True).stdout
+
+
+# As ALTER SUBSCRIPTION ... DISABLE does it, which would have to be said in each database; the catalog is one for all.
+DISABLE = "UPDATE pg_subscription SET subenabled = false WHERE subenabled RETURNING subname"
 POSITION = "CHECKPOINT; SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8); SELECT pg_current_wal_lsn();"
 
 
