@@ -149,7 +149,7 @@ def test_a_clone_has_the_rows_and_never_writes_to_the_originals_archive(tmp_path
     assert "molecule" not in clone.check_output("cat /var/lib/postgresql/17/main/postgresql.auto.conf | grep -v '^#' || true")
 
 
-def test_all_hosts_are_lost_and_the_data_comes_back(tmp_path):
+def test_all_hosts_are_lost_and_the_data_comes_back(converge):
     host = machine("db-1")
     for name in HOSTS:
         machine(name).check_output("systemctl start patroni")
@@ -165,6 +165,12 @@ def test_all_hosts_are_lost_and_the_data_comes_back(tmp_path):
     shared = runbook.ROOT / "molecule/shared/create.yml"
     for playbook in (shared, runbook.ROOT / "molecule/restore/prepare.yml"):
         subprocess.run(["ansible-playbook", "--inventory", INVENTORY, playbook], check=True, cwd=runbook.ROOT, env=runbook.environment())
+    started = runbook.Started("All hosts are lost", INVENTORY)
+    until("the data is back", lambda: (note("db-1") or {}).get("stage") == "recovered" or not started.runs, 1800)
+    assert started.runs, started.kill()
+    started.kill()
+    refused = converge()
+    assert refused.status != 0 and "A restore of molecule was begun" in " ".join(refused.output.split()), refused.output
     done = runbook.follow("All hosts are lost", INVENTORY)
     assert done.status == 0, done.output
     host = leader()

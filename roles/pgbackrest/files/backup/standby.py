@@ -97,8 +97,11 @@ def copy(settings: Settings, pgbackrest: PgBackRest, connstring: str) -> None:
     except BackupError as reason:
         raise BackupError(f"not copied from a repository, but from a member: {reason}") from reason
     print(f"this standby is copied from backup {backup.label} of repository {backup.repository}", flush=True)
+    data = Path(settings.data_directory)
+    # Patroni removes what it empties.
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
     done = pgbackrest.run(f"--repo={backup.repository}", f"--set={backup.label}", "--type=standby", "restore")
     if done.returncode != 0:
         raise BackupError(f"backup {backup.label} could not be copied: {meaning(done.stdout + done.stderr)}")
     # The settings of another time.
-    (Path(settings.data_directory) / "patroni.dynamic.json").unlink(missing_ok=True)
+    (data / "patroni.dynamic.json").unlink(missing_ok=True)
