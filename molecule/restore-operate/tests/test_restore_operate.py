@@ -69,9 +69,9 @@ def test_a_standby_comes_from_the_archive_when_that_has_all_it_needs():
     hidden, storage = backup["archive"]["stop"], machine("storage-1")
     assert postgres(host, "pgbackrest --stanza=molecule check").rc == 0
     path = storage.check_output(f"ls /srv/objects/backups/pgbackrest/archive/molecule/*/*/{hidden}-*")
-    storage.check_output(f"mv {path} /tmp/hidden")
+    storage.check_output(f"mv {path} /srv/hidden")
     said = copied_anew(name)
-    storage.check_output(f"mv /tmp/hidden {path}")
+    storage.check_output(f"mv /srv/hidden {path}")
     assert f"{hidden} is not in the archive" in said and "replica has been created using basebackup" in said, said
     sql(host, "DROP TABLE large")
 

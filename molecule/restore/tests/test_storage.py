@@ -83,7 +83,7 @@ def an_expired_storage():
     storage.check_output(
         "systemctl is-active --quiet expired || systemd-run --quiet --unit expired --setenv ROOT_ACCESS_KEY=scenario-key"
         " --setenv ROOT_SECRET_KEY=scenario-secret /usr/local/bin/versitygw --port :445"
-        " --cert /tmp/expired.crt --key /etc/elephant/certificates/storage.key posix --nometa /srv/objects"
+        " --cert /tmp/expired.crt --key /etc/elephant/certificates/storage.key posix /srv/objects"
     )
     until("it listens", lambda: ":445 " in storage.check_output("ss -Hltn"))
 
