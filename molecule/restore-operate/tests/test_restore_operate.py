@@ -77,7 +77,7 @@ def test_a_standby_comes_from_the_archive_when_that_has_all_it_needs():
 
 
 @pytest.mark.parametrize("stage", ["restoring", "recovered"])
-def test_interrupted_it_finishes_and_the_old_data_never_leads(converge, stage):
+def test_interrupted_it_finishes_and_the_old_data_never_leads(playbook, stage):
     host = leader()
     if stage == "restoring":
         sql(host, "SELECT 1")
@@ -97,7 +97,7 @@ def test_interrupted_it_finishes_and_the_old_data_never_leads(converge, stage):
     for name in HOSTS if stage == "restoring" else [it for it in HOSTS if it != node]:
         assert machine(name).run("systemctl is-enabled patroni").stdout.strip() == "masked"
         assert not machine(name).run("pgrep -x postgres").stdout, "nobody may serve the old data, or what is half restored"
-    refused = converge()
+    refused = playbook("provision/ha.yml")
     assert refused.status != 0 and "A restore of molecule was begun" in " ".join(refused.output.split()), refused.output
     again = runbook.follow("An interrupted restore", INVENTORY)
     assert again.status == 0, again.output
@@ -149,7 +149,7 @@ def test_a_clone_has_the_rows_and_never_writes_to_the_originals_archive(tmp_path
     assert "molecule" not in clone.check_output("cat /var/lib/postgresql/17/main/postgresql.auto.conf | grep -v '^#' || true")
 
 
-def test_all_hosts_are_lost_and_the_data_comes_back(converge):
+def test_all_hosts_are_lost_and_the_data_comes_back(playbook):
     host = machine("db-1")
     for name in HOSTS:
         machine(name).check_output("systemctl start patroni")
@@ -169,7 +169,7 @@ def test_all_hosts_are_lost_and_the_data_comes_back(converge):
     until("the data is back", lambda: (note("db-1") or {}).get("stage") == "recovered" or not started.runs, 1800)
     assert started.runs, started.kill()
     started.kill()
-    refused = converge()
+    refused = playbook("provision/ha.yml")
     assert refused.status != 0 and "A restore of molecule was begun" in " ".join(refused.output.split()), refused.output
     done = runbook.follow("All hosts are lost", INVENTORY)
     assert done.status == 0, done.output
