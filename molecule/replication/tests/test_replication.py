@@ -6,6 +6,9 @@ REPLICAS = """
 SELECT r.application_name, r.state, r.sync_state, s.ssl, s.version, s.client_dn, r.usename
   FROM pg_stat_replication r JOIN pg_stat_ssl s USING (pid)"""
 
+# In bytes; it counts what the walsender has not read yet, too.
+LAG = "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), replay_lsn) FROM pg_stat_replication"
+
 
 @pytest.fixture(scope="module", autouse=True)
 def table(hosts):
@@ -53,7 +56,13 @@ def test_a_row_arrives_and_the_standby_takes_none(hosts):
 
 def test_the_standby_keeps_up_with_pgbench(hosts):
     bench = "runuser -u postgres -- /usr/lib/postgresql/17/bin/pgbench"
-    hosts.sh("db-1", f"{bench} --quiet -i -s 3 postgres 2>&1 && {bench} -c 4 -T 5 postgres 2>&1")
+    hosts.sh("db-1", f"{bench} --quiet -i -s 3 postgres 2>&1")
+    ask = f'runuser -u postgres -- psql -XAtc "{LAG}"'
+    sampled = f"while kill -0 $!; do {ask}; sleep 0.1; done 2>/dev/null; wait $!"
+    behind = hosts.sh("db-1", f"{bench} -c 4 -T 5 postgres >/dev/null 2>&1 & {sampled}")
+    # Asynchronous: under load it is behind by what is on its way, and without load by nothing.
+    assert max(map(int, behind.split())) > 0
+    hosts.wait("db-1", LAG, "0")
     position = hosts.sql("db-1", "SELECT pg_current_wal_lsn()")
     hosts.wait("db-2", f"SELECT pg_last_wal_replay_lsn() >= '{position}'", "t")
     sums = "SELECT count(*), sum(delta) FROM pgbench_history"
