@@ -136,6 +136,23 @@ def test_the_picture_names_what_happened(tale, tmp_path, monkeypatch):
     assert "1.50 s without an acknowledged write (promised: at most 3.5 s) · 0 of 705 acknowledged rows lost" in said
 
 
+def test_long_names_are_not_cut_off(tale, tmp_path, monkeypatch):
+    from matplotlib.figure import Figure
+
+    seen = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: seen.append(figure))
+    folder = tale.write(tmp_path / "one/01")
+    for file in folder.iterdir():
+        file.write_text(file.read_text().replace('"db-', '"local-production-postgresql-'))
+        file.rename(file.with_name(file.name.replace("observer-db-", "observer-local-production-postgresql-")))
+    cycle = history.read_cycle(folder)
+    picture.draw(cycle, judge.judge_cycle(cycle), "crash", tmp_path / "one.svg")
+    labels = seen[0].axes[0].get_yticklabels()
+    # 28 letters are shown, longer names by their end.
+    assert "…cal-production-postgresql-1" in [it.get_text() for it in labels]
+    assert min(it.get_window_extent().x0 for it in labels) >= 0
+
+
 def test_what_lies_beyond_the_edge_is_said(tale, tmp_path, monkeypatch):
     tale.fault["whole"] = tale.fault["injected"] + 300
     assert "synchronous standby back +300.0 s →" in words(tale, tmp_path, monkeypatch)

@@ -80,7 +80,9 @@ def draw(cycle: Cycle, judged: Judged, note: str, file: Path) -> None:
     with rc_context(looks):
         height = 2.15 + 1.0 * len(nodes) + 0.9
         figure = Figure(figsize=(10, height), facecolor="white")
-        axes = figure.add_axes((0.105, 0.62 / height, 0.875, (height - 2.2) / height))
+        # Room for the longest name: a bold letter of this size is some 0.0085 of the picture's width.
+        margin = max(0.105, 0.015 + 0.0085 * max(len(_label(name)) for name in lanes))
+        axes = figure.add_axes((margin, 0.62 / height, 0.98 - margin, (height - 2.2) / height))
         left, right = span(cycle, judged)
         tops = _tops(len(nodes))
         axes.set_xlim(left, right)
@@ -259,11 +261,16 @@ def _marks(axes: Any, marks: list[Mark], left: float, right: float, height: floa
             axes.plot([at, at], [0, y], transform=axes.get_xaxis_transform(), **look)
 
 
+def _label(name: str) -> str:
+    """A node's name, or where it is very long its end, which tells nodes apart."""
+    return name if len(name) <= 28 else f"…{name[-27:]}"
+
+
 def _frame(axes: Any, lanes: list[str], nodes: list[str], tops: list[float]) -> None:
     for base in tops[: len(nodes)]:
         axes.axhline(base, color=PALE, linewidth=0.8, zorder=0)
     axes.set_yticks([*(base + BARS / 2 for base in tops[: len(nodes)]), tops[-2] + 0.08, tops[-1] + STRIP / 2])
-    axes.set_yticklabels([*(name if len(name) <= 16 else f"…{name[-15:]}" for name in nodes), "errors", "etcd's key"])
+    axes.set_yticklabels([*(_label(name) for name in nodes), "errors", "etcd's key"])
     for label, name in zip(axes.get_yticklabels(), lanes, strict=True):
         label.set_fontweight("bold" if name in nodes else "normal")
         label.set_fontsize(9.5 if name in nodes else 8.5)

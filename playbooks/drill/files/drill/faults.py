@@ -37,6 +37,28 @@ def processes(user: str = "postgres") -> Iterator[tuple[int, str, str]]:
                 yield int(folder.name), state, (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
 
 
+@contextlib.contextmanager
+def acting_as(user: str = "postgres") -> Iterator[None]:
+    """The limits of a process are changed by its own user: root would need CAP_SYS_RESOURCE, which a container does not have."""
+    entry = pwd.getpwnam(user)
+    os.setresgid(entry.pw_gid, entry.pw_gid, 0)
+    os.setresuid(entry.pw_uid, entry.pw_uid, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+        os.setresgid(0, 0, 0)
+
+
+def limit_files(pids: list[int], limit: int | None) -> None:
+    """No write beyond so many bytes of any file; None lifts that."""
+    with acting_as():
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)[1]
+                resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard if limit is None else limit, hard))
+
+
 def send(number: int, pids: list[int]) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
@@ -128,10 +150,7 @@ def fill(limit: int = 1 << 20) -> dict[str, Any]:
     """No process of PostgreSQL's or Patroni's may write beyond the first MiB of any file: a full disk for WAL, and for nobody else."""
     at = time.time()
     for _ in range(2):
-        for pid in [patroni(), *servers()]:
-            with contextlib.suppress(ProcessLookupError):
-                hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)[1]
-                resource.prlimit(pid, resource.RLIMIT_FSIZE, (limit, hard))
+        limit_files([patroni(), *servers()], limit)
     return {"at": at}
 
 
@@ -151,10 +170,7 @@ def heal() -> dict[str, Any]:
     units.run("nft", "destroy", "table", *TABLE.split(), check=False)
     with contextlib.suppress(KeyError):
         send(signal.SIGCONT, [pid for pid, state, _ in processes() if state == "T"])
-        for pid in {pid for pid, _, _ in processes()}:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)[1]
-                resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard, hard))
+        limit_files([pid for pid, _, _ in processes()], None)
     if HELD.exists():
         HELD.unlink()
         units.run("systemctl", "daemon-reload")
