@@ -151,16 +151,7 @@ def playbook() -> Callable[..., Run]:
     """`playbook("replication/promote.yml", "-e", "x=1")` runs a playbook of the project on the scenario's hosts, judging nothing."""
 
     def run(path: str, *arguments: str) -> Run:
-        inventory = Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"]) / "inventory/hosts.yml"
-        done = subprocess.run(
-            ["ansible-playbook", "--inventory", inventory, f"playbooks/{path}", *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=os.environ["MOLECULE_PROJECT_DIRECTORY"],
-            env=os.environ | {"ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"},
-        )
-        return Run(done.returncode, done.stdout + done.stderr)
+        return play(Path("playbooks") / path, *arguments)
 
     return run
 

@@ -1,14 +1,10 @@
 """The cluster through four failures while clients write, then the playbook again, with the lead where it was not before."""
 
 import json
-import os
-from pathlib import Path
 
 import pytest
-from conftest import play
 
 FAULTS = ["postmaster-killed", "primary-halted", "primary-cut-off", "switchover"]
-PROJECT = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"])
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +49,8 @@ def test_nothing_of_the_drill_stays(drilled, host):
         assert "elephant-drill" not in there.check_output("systemctl list-units --all --plain --no-legend 'elephant-drill*'")
 
 
-def test_the_playbook_does_not_care_who_leads(drilled, converge):
-    moved = play(PROJECT / "playbooks/patroni/switchover.yml")
+def test_the_playbook_does_not_care_who_leads(drilled, playbook, converge):
+    moved = playbook("patroni/switchover.yml")
     assert moved.status == 0, moved.output
     run = converge()
     assert run.status == 0, run.output
