@@ -119,7 +119,7 @@ stale_directories:
   type: list
   returned: always
 data:
-  description: V(member) when the data directory holds a member, else V(empty).
+  description: V(member) when the data directory holds a member, or one whose first start is under way, else V(empty).
   type: str
   returned: always
 units:
@@ -219,6 +219,12 @@ def unit_summary(unit: str) -> dict[str, bool]:
     }
 
 
+def holds(data_directory: Path, begun: bool) -> str:
+    """What a data directory holds. Its log makes a member: a first start that was cut off before it had one left nothing."""
+    member = data_directory / "member"
+    return "member" if (member / "wal").is_dir() or (begun and member.is_dir()) else "empty"
+
+
 def ask(cluster: Cluster, name: str, wait_for: str, timeout: float) -> dict[str, Any]:
     """Health of all members and the member list of whichever answers. Raises EtcdError when `wait_for: member` is in vain."""
     if not cluster.has_certificates():
@@ -259,18 +265,19 @@ def main() -> None:
     )
     given = module.params
     cluster = Cluster(given["cluster"])
+    begun = bool(given["first_start_file"]) and Path(given["first_start_file"]).is_file()
     try:
         module.exit_json(
             changed=False,
             name=given["name"],
             stamp=time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()),
-            begun=bool(given["first_start_file"]) and Path(given["first_start_file"]).is_file(),
+            begun=begun,
             missing_packages=missing_packages(given["packages"]),
             version=version(cluster.binaries),
             running=cluster.running_version(given["name"]),
             stale_files=stale_files(given["files"]),
             stale_directories=stale_directories(given["directories"]),
-            data="member" if (Path(given["data_directory"]) / "member").is_dir() else "empty",
+            data=holds(Path(given["data_directory"]), begun),
             units={unit: unit_summary(unit) for unit in given["units"]},
             restart_due=restart_reasons("etcd.service", given["loaded_files"], cluster.binaries / "etcd"),
             **ask(cluster, given["name"], given["wait_for"], given["timeout"]),

@@ -8,7 +8,8 @@ module: etcd_member
 short_description: Take a member into a living etcd cluster, or out of it
 description:
   - V(present) adds the member on this host as a learner, starts it with an empty data directory, and gives it its vote once it has
-    caught up. A learner that does not start is taken out again. Meant to run with C(throttle=1).
+    caught up. A learner that does not start is taken out again; one that started and never got its vote gets it. Meant to run with
+    C(throttle=1).
   - V(absent) takes a member out by its name, from any host that holds an administrator's certificate.
 version_added: 0.1.0
 author: The Elephant authors (@elephant)
@@ -69,6 +70,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.elephant.ha.plugins.module_utils.etcd import (
+    CLIENT_PORT,
     CLUSTER_OPTION,
     HEALTHY,
     PEER_PORT,
@@ -128,23 +130,13 @@ def promote(cluster: Cluster, endpoints: list[str], member: Member, timeout: flo
             time.sleep(0.5)
 
 
-def join(cluster: Cluster, given: dict[str, Any]) -> None:
-    """Add as a learner, start, promote; one that was added and never started is taken up from there.
-
-    Raises EtcdError, with the learner taken out again, when it does not start.
-    """
-    name = given["name"]
-    address, file = cluster.addresses[name], Path(given["first_start_file"])
-    endpoints = reach(cluster)
-    _, members = cluster.members(endpoints)
-    if not any(it.address == address and not it.started for it in members):
-        cluster.etcdctl(endpoints, "member", "add", name, "--learner", f"--peer-urls={url(address, PEER_PORT)}")
-        _, members = cluster.members(endpoints)
-    member = next(it for it in members if it.address == address)
+def begin(cluster: Cluster, given: dict[str, Any], endpoints: list[str], member: Member, members: list[Member]) -> None:
+    """Start and promote a member that was added. Raises EtcdError, with the learner taken out again, when it does not start."""
+    file = Path(given["first_start_file"])
     try:
         file.parent.mkdir(mode=0o755, exist_ok=True)
         # JSON is YAML, which is what etcd reads.
-        file.write_text(json.dumps(first_start(given["settings"], name, address, members), indent=1), encoding="utf-8")
+        file.write_text(json.dumps(first_start(given["settings"], given["name"], member.address, members), indent=1), encoding="utf-8")
         systemctl("start", UNIT)
         if member.learner:
             promote(cluster, endpoints, member, given["timeout"])
@@ -155,6 +147,24 @@ def join(cluster: Cluster, given: dict[str, Any]) -> None:
         raise
     finally:
         file.unlink(missing_ok=True)
+
+
+def join(cluster: Cluster, given: dict[str, Any]) -> None:
+    """Add as a learner, start, promote; where an earlier run was cut off, it goes on from there."""
+    name = given["name"]
+    address = cluster.addresses[name]
+    # A learner answers little of what is asked here.
+    endpoints = [it for it in reach(cluster) if it != url(address, CLIENT_PORT)]
+    _, members = cluster.members(endpoints)
+    if not any(it.address == address and (it.learner or not it.started) for it in members):
+        cluster.etcdctl(endpoints, "member", "add", name, "--learner", f"--peer-urls={url(address, PEER_PORT)}")
+        _, members = cluster.members(endpoints)
+    member = next(it for it in members if it.address == address)
+    if member.started:
+        systemctl("start", UNIT)
+        promote(cluster, endpoints, member, given["timeout"])
+    else:
+        begin(cluster, given, endpoints, member, members)
     if (state := cluster.wait_until_healthy(name, given["timeout"])) != HEALTHY:
         raise EtcdError(f"Member {name} has its vote, but is not healthy: {state}")
 
@@ -178,7 +188,7 @@ def main() -> None:
     try:
         endpoints = reach(cluster)
         _, members = cluster.members(endpoints)
-        known = [it for it in members if it.name == given["name"] and (it.started or given["state"] == "absent")]
+        known = [it for it in members if it.name == given["name"] and (given["state"] == "absent" or (it.started and not it.learner))]
         changed = bool(known) == (given["state"] == "absent")
         if changed and not module.check_mode:
             if given["state"] == "present":

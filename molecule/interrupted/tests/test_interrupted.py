@@ -1,6 +1,10 @@
-"""A run that is killed leaves nothing that the next one cannot finish: each point below kills the one run after the other."""
+"""A run that is killed leaves nothing that the next one cannot finish: each point below kills the one run after the other.
+
+First runs that make the cluster, then runs that change the living one. When exactly a task is hit is chance; that it was begun is not.
+"""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -22,6 +26,16 @@ POINTS = [
     ("elephant.ha.patroni : The member has its place in the cluster", 1),
     ("elephant.ha.databases : Users and databases are as they should be", 0.5),
 ]
+# A living cluster that gets another network of clients and another setting.
+CHANGE = json.dumps({"cluster_client_cidrs": ["10.89.60.0/24", "198.51.100.0/24"], "patroni_parameters": {"work_mem": "5MB"}})
+LIVING = [
+    ("elephant.ha.firewall : The rules are in force", 1),
+    # Written, and not yet read by Patroni.
+    ("elephant.ha.patroni : The member's way into etcd is in place", 0.5),
+    ("elephant.ha.patroni : The cluster's settings are those of the variables", 0.5),
+]
+DATABASES = ("postgresql-1", "postgresql-2")
+HOSTS = ("etcd-1", "etcd-2", "etcd-3", *DATABASES)
 
 
 def family(process: int) -> list[int]:
@@ -34,10 +48,23 @@ def family(process: int) -> list[int]:
     return found
 
 
-def killed(point: str, seconds: float) -> tuple[bool, str]:
+def sh(host: str, command: str) -> str:
+    """What a shell on a host prints, whatever its status."""
+    done = subprocess.run(
+        ["docker", "exec", f"elephant-interrupted-{host}", "sh", "-c", command], capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip()
+
+
+def sql(host: str, query: str) -> str:
+    """The answer of a host's own PostgreSQL."""
+    return sh(host, f'runuser -u postgres -- psql -XAtqc "{query}"')
+
+
+def killed(point: str, seconds: float, *arguments: str) -> tuple[bool, str]:
     """Run the playbook until a task whose line has `point` begins, and so many seconds more; whether it got there, and what it said."""
     said = []
-    command = ["ansible-playbook", "--inventory", SCENARIO / "inventory/hosts.yml", SCENARIO / "converge.yml"]
+    command = ["ansible-playbook", "--inventory", SCENARIO / "inventory/hosts.yml", SCENARIO / "converge.yml", *arguments]
     with subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -64,16 +91,41 @@ def test_a_run_gets_as_far_as_the_point_where_it_is_killed(point, seconds):
     assert there, said
 
 
-def test_the_next_run_finishes_and_the_one_after_it_finds_nothing_to_do(converge, host):
+def test_the_next_run_finishes_and_the_one_after_it_finds_nothing_to_do(converge):
     finished = converge()
     assert finished.status == 0, finished.output
     again = converge()
     assert (again.status, again.changed) == (0, set()), again.output
     # What the killed runs must not have left: a way to form something a second time.
-    containers = [
-        f"elephant-interrupted-{name}-{number}" for name, count in (("etcd", 3), ("postgresql", 2)) for number in range(1, count + 1)
-    ]
-    for container in containers:
-        left = "ls /etc/elephant/patroni/bootstrap.yml /run/etcd-first-start.yml 2>/dev/null"
-        found = subprocess.run(["docker", "exec", container, "sh", "-c", left], capture_output=True, text=True, check=False).stdout
-        assert found == "", f"{container}: {found}"
+    for host in HOSTS:
+        assert sh(host, "ls /etc/elephant/patroni/bootstrap.yml /run/etcd-first-start.yml 2>/dev/null") == "", host
+
+
+@pytest.fixture(scope="module")
+def lived() -> dict[str, str]:
+    """When each PostgreSQL began, and how many rows there are before anything is changed."""
+    leader = next(host for host in DATABASES if sql(host, "select pg_is_in_recovery()") == "f")
+    sql(leader, "create table if not exists kept (at timestamptz); insert into kept values (now())")
+    rows = sql(leader, "select count(*) from kept")
+    assert int(rows) > 0
+    return {"rows": rows} | {host: sql(host, "select pg_postmaster_start_time()") for host in DATABASES}
+
+
+@pytest.mark.parametrize(("point", "seconds"), LIVING, ids=[point for point, _ in LIVING])
+def test_a_run_that_changes_the_cluster_is_killed_too(lived, point, seconds):
+    there, said = killed(point, seconds, "--extra-vars", CHANGE)
+    assert there, said
+
+
+def test_the_change_is_finished_by_the_next_run_and_nothing_was_lost(converge, lived):
+    finished = converge("--extra-vars", CHANGE)
+    assert finished.status == 0, finished.output
+    # What Patroni has not read would be read by this one, and said.
+    again = converge("--extra-vars", CHANGE)
+    assert (again.status, again.changed) == (0, set()), again.output
+    for host in DATABASES:
+        assert sql(host, "show work_mem") == "5MB"
+        assert "198.51.100.0" in sql(host, "select address from pg_hba_file_rules").split()
+        assert "198.51.100.0/24" in sh(host, "nft list ruleset")
+        assert sql(host, "select pg_postmaster_start_time()") == lived[host]
+        assert sql(host, "select count(*) from kept") == lived["rows"]

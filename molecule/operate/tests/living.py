@@ -85,8 +85,10 @@ class Cluster:
         return self.run("provision/ha.yml", *arguments, **environment)
 
     def create(self) -> None:
-        """Make the containers that are missing."""
-        made = self.runner(playbook=PROJECT / "molecule/shared/create.yml", inventory=self.inventory())
+        """Make the containers that are missing, and touch no other."""
+        there = docker("ps", "--all", "--format", "{{.Names}}").split()
+        missing = [host for host in self.hosts if self.container(host) not in there]
+        made = self.runner("--limit", ",".join(missing), playbook=PROJECT / "molecule/shared/create.yml", inventory=self.inventory())
         assert made.status == 0, made.output
 
     def sh(self, host: str, command: str, ok: bool = True) -> str:
@@ -114,6 +116,11 @@ class Cluster:
     def standby(self) -> str:
         """A standby, the synchronous one."""
         return next(name for name, role in self.roles().items() if role == "Sync Standby")
+
+    def voters(self) -> set[str]:
+        """Members of etcd that vote, and were started."""
+        members = self.etcdctl("member list")["members"]
+        return {it["name"] for it in members if it.get("clientURLs") and not it.get("isLearner")}
 
     def etcdctl(self, words: str) -> Any:
         """The JSON answer of etcd to root, from the first member that answers."""
