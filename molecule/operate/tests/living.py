@@ -1,5 +1,6 @@
 """The cluster as a whole: hosts come and go, so each run gets an inventory made of those that there are now."""
 
+import itertools
 import json
 import os
 import subprocess
@@ -11,6 +12,8 @@ from typing import Any
 
 PROJECT = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"])
 SCENARIO = os.environ["MOLECULE_SCENARIO_NAME"]
+# What an operator is told to run is all that is run here.
+PAGES = "".join((PROJECT / "docs" / name).read_text() for name in ("operate.md", "etcd.md", "recovery.md"))
 SUBNET = "10.89.56"
 ETCD = {f"etcd-{number}": f"{SUBNET}.1{number}" for number in (1, 2, 3)}
 DATABASES = {f"postgresql-{number}": f"{SUBNET}.2{number}" for number in (1, 2)}
@@ -75,7 +78,10 @@ class Cluster:
         return file
 
     def run(self, playbook: str, *arguments: str, **environment: str) -> Any:
-        """Run one of the project's playbooks on the hosts that there are now."""
+        """Run one of the project's playbooks on the hosts that there are now, by words that stand in its page."""
+        names = [word.partition("=")[0] for before, word in itertools.pairwise(arguments) if before == "-e"]
+        for word in (f"playbooks/{playbook}", *names):
+            assert word in PAGES, f"{word} stands in no page"
         return self.runner(
             *arguments, playbook=PROJECT / "playbooks" / playbook, inventory=self.inventory(), CLUSTER=self.name, **environment
         )
