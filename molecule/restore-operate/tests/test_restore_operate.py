@@ -163,8 +163,8 @@ def test_all_hosts_are_lost_and_the_data_comes_back(playbook):
     for container in CONTAINERS.values():
         docker("rm", "--force", container)
     shared = runbook.ROOT / "molecule/shared/create.yml"
-    for playbook in (shared, runbook.ROOT / "molecule/restore/prepare.yml"):
-        subprocess.run(["ansible-playbook", "--inventory", INVENTORY, playbook], check=True, cwd=runbook.ROOT, env=runbook.environment())
+    for prepared in (shared, runbook.ROOT / "molecule/restore/prepare.yml"):
+        subprocess.run(["ansible-playbook", "--inventory", INVENTORY, prepared], check=True, cwd=runbook.ROOT, env=runbook.environment())
     started = runbook.Started("All hosts are lost", INVENTORY)
     until("the data is back", lambda: (note("db-1") or {}).get("stage") == "recovered" or not started.runs, 1800)
     assert started.runs, started.kill()
