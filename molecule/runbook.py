@@ -4,10 +4,13 @@ import itertools
 import os
 import re
 import shlex
-import signal
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from processes import kill_family
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs/backup.md"
@@ -64,13 +67,20 @@ def follow(heading: str, inventory: Path, env: dict[str, str] | None = None, **v
 
 
 class Started:
-    """A command of the page under way, which can be killed as a power cut would kill the controller."""
+    """A command of the page under way, which can be killed as a power cut would kill the controller; it never outlives its `with`."""
 
     def __init__(self, heading: str, inventory: Path, **values: str) -> None:
         command = words(heading, inventory, **values)
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, env=environment(), start_new_session=True
         )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self.runs:
+            self.kill()
 
     @property
     def runs(self) -> bool:
@@ -79,5 +89,5 @@ class Started:
 
     def kill(self) -> str:
         """Kill it with all that it started; answers what it had printed."""
-        os.killpg(self.process.pid, signal.SIGKILL)
+        kill_family(self.process.pid)
         return self.process.communicate()[0]

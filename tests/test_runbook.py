@@ -1,12 +1,17 @@
 """Every command of docs/backup.md is run, as it stands there, by a scenario."""
 
+import os
 import re
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "molecule"))
+import processes
 import runbook
 
 ROOT = runbook.ROOT
@@ -33,3 +38,23 @@ def test_a_command_gets_the_values_of_the_scenario(tmp_path):
     assert told[-3:] == ["restore_time=now", "-e", "restore_confirm=it"] and str(tmp_path) in told
     with pytest.raises(AssertionError, match="the page names"):
         runbook.words("Back to a moment", tmp_path, restore_time="now")
+
+
+def test_a_playbook_that_is_killed_takes_its_workers_with_it():
+    worker = "import os, time; os.setsid(); print(os.getpid(), flush=True); time.sleep(60)"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {worker!r}])"
+    with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True) as run:
+        child = int(run.stdout.readline())
+        processes.kill_family(run.pid)
+    assert run.returncode == -signal.SIGKILL
+    with pytest.raises(ProcessLookupError):
+        for _ in range(100):
+            os.kill(child, 0)
+            time.sleep(0.05)
+
+
+def test_a_command_of_the_page_does_not_outlive_its_test(monkeypatch, tmp_path):
+    monkeypatch.setattr(runbook, "words", lambda *_, **__: [sys.executable, "-c", "import time; time.sleep(60)"])
+    with pytest.raises(RuntimeError), runbook.Started("Back to a backup", tmp_path) as started:
+        raise RuntimeError
+    assert started.process.returncode == -signal.SIGKILL

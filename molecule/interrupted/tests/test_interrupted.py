@@ -3,15 +3,14 @@
 First runs that make the cluster, then runs that change the living one. When exactly a task is hit is chance; that it was begun is not.
 """
 
-import contextlib
 import json
 import os
-import signal
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
+from processes import kill_family
 
 SCENARIO = Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"])
 # As the tasks are printed, in the order of the run; and the seconds that a task is let run before the kill.
@@ -36,16 +35,6 @@ LIVING = [
 ]
 DATABASES = ("postgresql-1", "postgresql-2")
 HOSTS = ("etcd-1", "etcd-2", "etcd-3", *DATABASES)
-
-
-def family(process: int) -> list[int]:
-    """The process and all that descend from it: each of Ansible's workers leads a session of its own, so no group has them all."""
-    listed = subprocess.run(["ps", "-eo", "pid=,ppid="], check=True, capture_output=True, text=True).stdout.splitlines()
-    pairs = [(int(pid), int(parent)) for pid, parent in map(str.split, listed)]
-    found = [process]
-    for one in found:
-        found += [pid for pid, parent in pairs if parent == one]
-    return found
 
 
 def sh(host: str, command: str) -> str:
@@ -77,10 +66,7 @@ def killed(point: str, seconds: float, *arguments: str) -> tuple[bool, str]:
             said.append(line)
             if line.startswith("TASK [") and point in line:
                 time.sleep(seconds)
-                # The workers too: nothing of the controller gets a word in.
-                for process in family(run.pid):
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(process, signal.SIGKILL)
+                kill_family(run.pid)
                 return True, "".join(said)
     return False, "".join(said)
 

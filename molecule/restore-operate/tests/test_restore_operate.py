@@ -88,10 +88,9 @@ def test_interrupted_it_finishes_and_the_old_data_never_leads(playbook, stage):
     wanted = rows(host)
     keep(host, f"lost with {stage}")
     before = sql(host, "SELECT system_identifier FROM pg_control_system()")
-    started = runbook.Started("Back to a backup", INVENTORY, restore_label=label, **MEANT)
-    until("the stage is reached", lambda: (note(node) or {}).get("stage") == stage or not started.runs, 1200)
-    assert started.runs, started.kill()
-    started.kill()
+    with runbook.Started("Back to a backup", INVENTORY, restore_label=label, **MEANT) as started:
+        until("the stage is reached", lambda: (note(node) or {}).get("stage") == stage or not started.runs, 1200)
+        assert started.runs, started.kill()
     power_cut()
     # Once it is recovered, the restored member may be about to start; the others wait until it leads.
     for name in HOSTS if stage == "restoring" else [it for it in HOSTS if it != node]:
@@ -165,10 +164,9 @@ def test_all_hosts_are_lost_and_the_data_comes_back(playbook):
     shared = runbook.ROOT / "molecule/shared/create.yml"
     for prepared in (shared, runbook.ROOT / "molecule/restore/prepare.yml"):
         subprocess.run(["ansible-playbook", "--inventory", INVENTORY, prepared], check=True, cwd=runbook.ROOT, env=runbook.environment())
-    started = runbook.Started("All hosts are lost", INVENTORY)
-    until("the data is back", lambda: (note("db-1") or {}).get("stage") == "recovered" or not started.runs, 1800)
-    assert started.runs, started.kill()
-    started.kill()
+    with runbook.Started("All hosts are lost", INVENTORY) as started:
+        until("the data is back", lambda: (note("db-1") or {}).get("stage") == "recovered" or not started.runs, 1800)
+        assert started.runs, started.kill()
     refused = playbook("provision/ha.yml")
     assert refused.status != 0 and "A restore of molecule was begun" in " ".join(refused.output.split()), refused.output
     done = runbook.follow("All hosts are lost", INVENTORY)
