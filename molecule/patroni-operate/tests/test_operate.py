@@ -118,7 +118,7 @@ def test_what_an_interrupted_run_left_is_finished(converge, cluster):
     [
         ({"patroni_postgresql_version": "18"}, "patroni_postgresql_version is 18, and db-1 has the data of a cluster of version 17"),
         ({"patroni_scope": "other"}, "patroni_scope is other, and db-1 lives with elephant"),
-        ({"patroni_settings": {"restapi": {"listen": "nowhere"}}}, "failed to validate"),
+        ({"patroni_settings": {"restapi": {"listen": "nowhere"}}}, "is refused by patroni"),
     ],
     ids=["another major version", "another scope", "what Patroni's validator refuses"],
 )
