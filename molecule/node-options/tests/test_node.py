@@ -37,6 +37,10 @@ def test_a_setting_of_the_containers_own_is_in_the_running_kernel(host):
     assert host.check_output("sysctl --values net.ipv4.tcp_keepalive_time") == "120"
 
 
+def test_the_packages_besides_the_roles_own_are_there(host):
+    assert host.check_output("dpkg-query --show --showformat='${db:Status-Status}' jq") == "installed"
+
+
 def test_chrony_knows_the_servers_it_was_given(host):
     host.check_output("mkdir -p /run/chrony && systemd-run --quiet --collect --unit chrony-look chronyd -x -d")
     sources = host.check_output("timeout 30 sh -c 'until chronyc -n sources 2>/dev/null | grep -q 124; do :; done; chronyc -n sources'")
