@@ -149,6 +149,8 @@ def test_a_pid_that_another_process_has_now_is_no_server(tmp_path):
 
 UNREAD = "ERROR: [029]: unable to load info file '/pgbackrest/archive/it/archive.info' or '/pgbackrest/archive/it/archive.info.copy': "
 REFUSED = "HTTP request failed with 403 (Forbidden): *** Path/Query ***: GET /backups/pgbackrest/archive/it/archive.info"
+PEER = "unable to check pg2: [DbConnectError] raised from remote-0 tls protocol on '192.0.2.9'"
+PEER_IS_DOWN = f"WARN: {PEER}: unable to connect to 'dbname='postgres''\n"
 UNVERIFIED = "CryptoError: unable to verify certificate presented by 'storage:443 (192.0.2.9)'"
 
 
@@ -163,6 +165,11 @@ UNVERIFIED = "CryptoError: unable to verify certificate presented by 'storage:44
         (f"{UNREAD}ProtocolError: {REFUSED}", "the storage refuses its keys"),
         (f"{UNREAD}HostConnectError: unable to connect to 'storage:443': [111] Connection refused", "the storage cannot be reached"),
         ("ERROR: [082]: WAL segment 00000001 was not archived before the 60000ms timeout", "ERROR: [082]"),
+        (f"{PEER_IS_DOWN}ERROR: [082]: WAL segment 00000001 was not archived before the 60000ms timeout", "ERROR: [082]"),
+        (
+            f"{PEER_IS_DOWN}ERROR: [056]: [DbConnectError] unable to find primary cluster - cannot proceed",
+            "PostgreSQL that has to be asked",
+        ),
         (f"{UNREAD}FileMissingError: unable to open missing file", "ERROR: [029]"),
         ("ERROR: [029]: unable to restore from 20261123-140312F, of 404 MB", "ERROR: [029]"),
     ],

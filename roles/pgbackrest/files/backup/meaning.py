@@ -10,6 +10,7 @@ MEANINGS = (
     ("verify certificate|TLS error", "the storage's certificate is not accepted; look at its names, and at the repository's ca_file"),
     ("failed with 403|AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch", "the storage refuses its keys"),
     ("NoSuchBucket|bucket does not exist", "there is no such bucket"),
+    ("DbConnectError", "a PostgreSQL that has to be asked does not answer"),
     ("HostConnectError|unable to connect|timeout connecting|unable to get address", "the storage cannot be reached"),
     (
         "unable to load info file.*(CryptoError|FormatError)",
@@ -20,6 +21,8 @@ MEANINGS = (
 
 def meaning(message: str) -> str:
     """pgBackRest's error with what it means before it."""
+    # Its warnings come first, of a peer that is down for instance; what ended it stands behind them.
+    message = message[max(0, message.find("ERROR:")) :]
     # A wrong passphrase makes noise of a file, and pgBackRest quotes it.
     said = re.sub(r"[^\x20-\x7e]+", "?", " ".join(message.split()))
     found = next((words for signs, words in MEANINGS if re.search(signs, said)), "")
