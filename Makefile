@@ -24,7 +24,7 @@ check: ## lint and every fast test
 lint: ## only the linters
 test: ## check, a scenario for each role, the whole cluster, and the whole path that a person walks
 test-all: ## the same with every scenario
-bench: ## the figures that the documents quote
+bench: ## the figures that the documents quote (PART=deploy or backup: only those; MEGABYTES=200: a small database)
 restore-drill: ## destroy all data of the cluster on this machine and bring it back from its backups
 lab: ## one concept alone, to look at and to break: make lab CONCEPT=replication (etcd, patroni, backup, certificates, firewall)
 lab-down: ## remove the labs

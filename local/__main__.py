@@ -57,7 +57,7 @@ def main(verb: str, *words: str) -> int:
     if verb == "bench":
         from local.bench import bench
 
-        bench()
+        bench(os.environ.get("PART", ""), os.environ.get("MEGABYTES", ""))
         return 0
     return _suite(verb, *words)
 

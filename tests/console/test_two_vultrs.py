@@ -48,7 +48,7 @@ def nothing_is_made(monkeypatch, local):
     monkeypatch.setattr(child, "become", lambda words, env: child.answer(words, env))
     monkeypatch.setattr(reach, "inventory", lambda cluster, env: {"vars": {"n": {}}, "groups": {"postgresql": ["n"]}})
     monkeypatch.setattr("local.down.remove_all", lambda name: [])
-    monkeypatch.setattr("local.bench.bench", lambda: up.up(Cluster("local")))
+    monkeypatch.setattr("local.bench.bench", lambda *_: up.up(Cluster("local")))
     monkeypatch.setenv("NODE", "n")
     monkeypatch.setenv("CONCEPT", "etcd")
 
