@@ -63,7 +63,7 @@ def _backups(standby: Host, processors: int, size: int) -> None:
     for processes in sorted({1, processors}):
         cold()
         took.append(standby.measure("backup", processes))
-        _say(f"full backup from the standby with {processes} processes", speed(took[-1]["seconds"], size), peak(took[-1]))
+        _say(f"full backup from the standby, processes: {processes}", speed(took[-1]["seconds"], size), peak(took[-1]))
     if len(took) > 1:
         _say(f"{processors} processes against one", f"{took[0]['seconds'] / took[-1]['seconds']:.2f} times as fast")
 
@@ -72,7 +72,7 @@ def _restore(standby: Host, processors: int) -> None:
     cold()
     restored = standby.measure("restore", processors)
     took = speed(restored["seconds"], restored["size"])
-    _say(f"restore of the newest with {processors} processes, fsync included", took, peak(restored))
+    _say(f"restore of the newest, processes: {processors}, fsync included", took, peak(restored))
     packed = standby.measure("pack", processors)
     cold()
     least = standby.measure("floor", processors)["seconds"]
