@@ -7,6 +7,10 @@ import server
 from repository import NO_DATA, NO_PATH, BackupError, PgBackRest
 from settings import Settings
 
+# Seconds until `check` gives up; by itself it takes 60. A segment that PostgreSQL hands over while stanza-create holds the lock costs the
+# archive-timeout of archive-push, 60 too, and is tried again after up to 60 more (PGARCH_AUTOWAKE_INTERVAL in PostgreSQL's pgarch.c).
+CHECK = "--archive-timeout=180"
+
 
 def guard(settings: Settings, pgbackrest: PgBackRest) -> None:
     """Refuse to begin a new cluster beside the archive of an old one."""
@@ -33,7 +37,7 @@ def ensure(settings: Settings, pgbackrest: PgBackRest) -> None:
     if not (states := pgbackrest.info().repositories) or any(it.code in (NO_PATH, NO_DATA) for it in states):
         pgbackrest.patiently("stanza-create")
         print("the stanza was created")
-    pgbackrest.must("check")
+    pgbackrest.must(CHECK, "check")
     for repository in settings.repositories:
         if not pgbackrest.info().of(repository):
             pgbackrest.patiently(f"--repo={repository}", "--type=full", "backup")

@@ -1,0 +1,58 @@
+"""What a deploy does for its archive, with a pgBackRest that answers as the real one does."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "roles/pgbackrest/files/backup"))
+import ensure
+from repository import NO_BACKUP, Backup, BackupError, Info, Repository
+from settings import Settings
+
+VALUES = {"stanza": "s", "name": "a", "members": {}, "data_directory": "", "port": 1, "socket_directory": "", "repositories": [1, 2]}
+TOLD = Settings(**VALUES, full_hours=168, differential_hours=24, grace_hours=0.5, stagger_seconds=5, minimum_free_mb=1)
+# Seconds that the archiver may lose when it meets stanza-create: one archive-timeout of archive-push, then a pause of PostgreSQL's own.
+LOST = 60 + 60
+
+
+class Late:
+    """Its archive has no stanza and no backup yet, and the first segment arrives after so many seconds."""
+
+    def __init__(self, seconds):
+        self.seconds, self.stanza, self.backups = seconds, False, []
+
+    def info(self):
+        return Info([Repository(it, NO_BACKUP, "no valid backups") for it in (1, 2)] if self.stanza else [], self.backups, False, {})
+
+    def must(self, *arguments):
+        given = [int(it.split("=")[1]) for it in arguments if it.startswith("--archive-timeout=")]
+        if self.seconds > (given or [60])[0]:
+            raise BackupError("[082]: WAL segment was not archived before the timeout")
+
+    def patiently(self, *arguments):
+        if arguments[-1] == "stanza-create":
+            self.stanza = True
+        else:
+            repository = int(arguments[0].removeprefix("--repo="))
+            self.backups.append(Backup(repository, "label", "full", 1, 1, 1, False, "", ""))
+
+
+@pytest.fixture(autouse=True)
+def _a_leader_without_a_restore(monkeypatch):
+    monkeypatch.setattr(ensure.server, "leads", lambda _: True)
+    monkeypatch.setattr(ensure.marker, "read", lambda: None)
+
+
+def test_a_deploy_outlasts_an_archiver_that_met_the_lock_of_stanza_create(capsys):
+    ensure.ensure(TOLD, Late(LOST))
+    assert capsys.readouterr().out.splitlines() == [
+        "the stanza was created",
+        "repository 1: took the first full backup",
+        "repository 2: took the first full backup",
+    ]
+
+
+def test_an_archive_that_gets_nothing_is_red():
+    with pytest.raises(BackupError, match="082"):
+        ensure.ensure(TOLD, Late(10**6))
