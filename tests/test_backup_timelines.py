@@ -1,5 +1,6 @@
 """Which segments a recovery across promotions needs, from history files as PostgreSQL writes them."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -152,3 +153,22 @@ def test_a_backup_is_usable_when_no_segment_is_missing():
 def test_otherwise_a_member_is_copied(hidden, changes, said):
     with pytest.raises(BackupError, match=said):
         usable(*hidden, **changes)
+
+
+def test_a_repository_that_is_away_keeps_no_backup_from_the_others(monkeypatch, capsys):
+    monkeypatch.setattr(schedule.server, "rank", lambda _: 0)
+
+    class FirstIsAway:
+        def info(self, *options):
+            if "--repo=1" in options:
+                raise BackupError("repository 1 cannot be read: the storage cannot be reached")
+            assert "--repo=2" in options, "one that is not asked for need not be there"
+            return Info([], [], False, {})
+
+        def run(self, *arguments):
+            assert arguments == ("--repo=2", "--type=full", "backup")
+            return subprocess.CompletedProcess(arguments, 0, "", "")
+
+    with pytest.raises(BackupError, match="repository 1 cannot be read"):
+        schedule.run(told(repositories=[1, 2]), FirstIsAway())
+    assert capsys.readouterr().out == "repository 2: took a backup of type full\n"

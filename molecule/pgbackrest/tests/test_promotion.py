@@ -37,8 +37,9 @@ def test_no_hole_is_left_after_a_failover(host):
     for _ in range(100):
         if sql(standby, f"SELECT pg_last_wal_replay_lsn() >= '{point}'") == "t":
             break
+    # So that the hole can be seen before it is closed.
+    standby.check_output("systemctl stop elephant-backup-rescue.timer elephant-backup-rescue.service")
     host.check_output("systemctl kill --signal=KILL postgresql@17-main")
-    standby.check_output("systemctl stop elephant-backup-rescue.timer")
     standby.check_output("pg_ctlcluster 17 main promote")
     for _ in range(100):
         if leads(standby):

@@ -11,7 +11,7 @@ from typing import Any
 
 import marker
 from meaning import meaning
-from repository import INFO, NO_DATA, NO_PATH, OTHER, Backup, BackupError, Info, PgBackRest, parse
+from repository import INFO, NO_DATA, NO_PATH, OTHER, PATIENCE, Backup, BackupError, Info, PgBackRest, parse
 from settings import Settings
 
 MB = 2**20
@@ -70,7 +70,7 @@ def position(lsn: str) -> int:
 
 def look(source: PgBackRest) -> Info:
     """The repositories that answer; at least one must."""
-    done = source.run(*INFO)
+    done = source.run(PATIENCE, *INFO)
     if done.returncode != 0:
         raise BackupError(f"the repositories cannot be read: {meaning(done.stdout + done.stderr)}")
     info = parse(done.stdout)

@@ -6,7 +6,7 @@ import sys
 import time
 
 import server
-from repository import Backup, BackupError, PgBackRest
+from repository import PATIENCE, Backup, BackupError, PgBackRest
 from settings import Settings
 
 HOUR = 3600
@@ -29,7 +29,7 @@ def take(settings: Settings, pgbackrest: PgBackRest, repository: int, rank: int)
     """Take the backup that is due, if any; answers a sentence."""
     failure = ""
     for attempt in range(ATTEMPTS):
-        info = pgbackrest.info()
+        info = pgbackrest.info(PATIENCE, f"--repo={repository}")
         kind = due(settings, info.of(repository), rank, time.time())
         if kind is None:
             return f"repository {repository}: nothing is due"
@@ -55,8 +55,15 @@ def run(settings: Settings, pgbackrest: PgBackRest) -> None:
         return
     # All timers may fire in one second, after a boot for instance: the first in the order gets its lock before the next one looks.
     time.sleep(rank * settings.stagger_seconds)
+    failures = []
     for repository in settings.repositories:
-        print(take(settings, pgbackrest, repository, rank))
+        # One that is away keeps no backup from the others.
+        try:
+            print(take(settings, pgbackrest, repository, rank), flush=True)
+        except BackupError as reason:
+            failures.append(str(reason))
+    if failures:
+        raise BackupError("; ".join(failures))
 
 
 def now(settings: Settings, pgbackrest: PgBackRest, kind: str) -> None:
