@@ -1,6 +1,7 @@
 """When a standby leaves the archive alone, and when it asks it: what restore_command begins with, on made-up data directories."""
 
 import os
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -108,3 +109,13 @@ def test_the_archive_is_asked_unless_it_is_said_that_all_is_there(program, asked
     assert (done.stdout == "asked\n") is asked
     # Beyond 125 PostgreSQL would end its recovery.
     assert done.returncode == (0 if asked else 1)
+
+
+@pytest.mark.parametrize(("in_a_restore", "code"), [(False, 124), (True, 0)])
+def test_a_storage_that_does_not_answer_keeps_a_standby_for_a_while_and_a_restore_for_good(tmp_path, in_a_restore, code):
+    """With a second for the fifteen, and a pgBackRest that answers after three."""
+    (bounded,) = re.findall(r'^__patroni_bounded: "(.*)"$', CONFIGURATION, re.MULTILINE)
+    if in_a_restore:
+        (tmp_path / "recovery.signal").touch()
+    command = f"exec {bounded.replace(' 15)', ' 1)')}sleep 3"
+    assert subprocess.run(["sh", "-c", command], cwd=tmp_path, check=False).returncode == code

@@ -77,16 +77,20 @@ def test_every_preset_keeps_patronis_rule():
         assert it["ttl"] - it["loop_wait"] - it["retry_timeout"] >= 10
 
 
+# A standby waits a while for the storage; a restore, for which no answer were the end of its archive, for good.
+ASKED = 'exec $([ -f recovery.signal ] || echo timeout --foreground 15) pgbackrest --stanza=s archive-get %f "%p"'
+
+
 @pytest.mark.parametrize(
     ("changed", "command"),
     [
-        ({}, '! /usr/local/lib/elephant/wal-at-hand %f 30 2>/dev/null && exec pgbackrest --stanza=s archive-get %f "%p"'),
+        ({}, "! /usr/local/lib/elephant/wal-at-hand %f 30 2>/dev/null && " + ASKED),
         (
             {"patroni_dynamic_settings": {"ttl": 40}},
-            '! /usr/local/lib/elephant/wal-at-hand %f 50 2>/dev/null && exec pgbackrest --stanza=s archive-get %f "%p"',
+            "! /usr/local/lib/elephant/wal-at-hand %f 50 2>/dev/null && " + ASKED,
         ),
         # Without a synchronous standby nobody can tell that all is at hand.
-        ({"patroni_dynamic_settings": {"synchronous_mode": False}}, 'pgbackrest --stanza=s archive-get %f "%p"'),
+        ({"patroni_dynamic_settings": {"synchronous_mode": False}}, ASKED),
         ({"patroni_pgbackrest_stanza": ""}, None),
     ],
 )

@@ -120,6 +120,18 @@ def test_after_a_minute_without_storage_the_archive_catches_up():
     assert is_whole()
 
 
+def test_the_idle_leader_of_a_cluster_without_storage_is_succeeded():
+    """Nothing was received for so long that the standby asks the archive first; pgBackRest alone waits for minutes at each question."""
+    host = leader()
+    other = machine(next(it for it in HOSTS if it != name(host)))
+    recent = "find /var/lib/postgresql/17/main/pg_wal -maxdepth 1 -type f -name '0*' -newermt '-35 seconds'"
+    with no_storage():
+        until("the cluster is idle", lambda: not other.check_output(recent), 300)
+        host.check_output("pkill -KILL --oldest -u postgres -x postgres")
+        until("the standby leads", lambda: sql(other, "SELECT pg_is_in_recovery()") == "f", 180)
+    until("the old leader follows", is_whole, 300)
+
+
 def test_a_leader_lost_while_there_was_no_storage_leaves_no_hole():
     old = backups(leader(), "molecule")[-1]["label"]
     host = leader()
