@@ -30,16 +30,28 @@ def bench(part: str = "", megabytes: str = "") -> None:
     _refuse_another()
     with tempfile.TemporaryDirectory(prefix="elephant-") as folder:
         os.environ["ELEPHANT_HOME"] = f"{folder}/home"
+        if part != "backup":
+            _deploy(Path(folder))
+        if part != "deploy":
+            _backup(int(megabytes or _MEGABYTES))
+
+
+def _deploy(folder: Path) -> None:
+    try:
+        _cold(folder)
+        _warm("make up, warm cache, blank hosts")
+        _warm("make up again, nothing to do")
+        peak = vultr_process.peak_memory(CLUSTER)
+        print(f"\n## Peak memory of the local Vultr\n{peak / 2**20:.0f} MiB" if peak else "The local Vultr is gone.")
+    finally:
+        down(CLUSTER)
+
+
+def _backup(megabytes: int) -> None:
+    with bench_backup.storage_in_memory(CLUSTER, megabytes) as in_memory:
         try:
-            if part != "backup":
-                _cold(Path(folder))
-            _warm("make up, warm cache, blank hosts")
-            if part != "backup":
-                _warm("make up again, nothing to do")
-                peak = vultr_process.peak_memory(CLUSTER)
-                print(f"\n## Peak memory of the local Vultr\n{peak / 2**20:.0f} MiB" if peak else "The local Vultr is gone.")
-            if part != "deploy":
-                bench_backup.figures(CLUSTER, int(megabytes or _MEGABYTES))
+            _warm("make up, for its backups")
+            bench_backup.figures(CLUSTER, megabytes, in_memory=in_memory)
         finally:
             down(CLUSTER)
 

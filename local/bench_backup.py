@@ -4,17 +4,25 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from local import environment, reach, tools
+from local import engine, environment, reach, tools
 from local.paths import CHECKOUT, Cluster
 from local.say import Refusal
+from local.vultr.engine import LABEL, labels
 
 _DROP_CACHES = Path("/proc/sys/vm/drop_caches")
+_MEMORY = Path("/dev/shm")
+# What archive and backups of the measures come to, as a multiple of the database.
+_REPOSITORY = 6
 _PROGRAM = CHECKOUT / "local/bench_host.py"
+# That of the emulated storage, local/vultr/storage.py.
+_VOLUME = "elephant-{cluster}-storage-ams1"
 # How long each load lasts.
 _SECONDS = 60
 _MIB = 2**20
@@ -24,6 +32,7 @@ _MIB = 2**20
 class Host:
     """A database host of the bench's cluster, which answers measures of local/bench_host.py."""
 
+    name: str
     ssh: list[str]
     env: Mapping[str, str]
 
@@ -43,19 +52,50 @@ class Host:
         return subprocess.run([*self.ssh, command], input=given, capture_output=True, text=True, env=dict(self.env), check=False)
 
 
-def figures(cluster: Cluster, megabytes: int) -> None:
+def figures(cluster: Cluster, megabytes: int, *, in_memory: bool) -> None:
     """Fill the cluster with so many megabytes, measure, and print a line for each figure."""
     leader, standby = _hosts(cluster)
     filled = leader.measure("fill", megabytes)
     processors, size = filled["processors"], filled["size"]
     print(f"\n## Backups of {size / 2**30:.2f} GiB; {processors} processors for all hosts and the storage together", flush=True)
+    _say("the storage keeps its data in memory, not on the disk of the hosts", "yes" if in_memory else "NO, too little of it is free")
     _say("caches of this machine are dropped before each backup, restore and floor", "yes" if cold() else "NO, not allowed here")
-    _backups(standby, processors, size)
-    _restore(standby, processors)
     _say("archived while the data was written", *archived(filled))
-    loaded = leader.measure("full_speed", _SECONDS)
-    _say(f"archived under pgbench at full speed, {loaded['rate']:.0f} transactions/s", *archived(loaded))
-    _noticed(leader, standby, max(1, round(loaded["rate"] / 2)))
+    _backups(standby, processors, size)
+    with _apart(cluster, standby) as own:
+        print(f"\n## The standby alone on {own} of the processors, everybody else on the others", flush=True)
+        _restore(standby, own)
+    with _apart(cluster, leader) as own:
+        print(f"\n## The leader and pgbench alone on {own} of the processors, everybody else on the others", flush=True)
+        loaded = leader.measure("full_speed", _SECONDS)
+        _say(f"archived under pgbench at full speed, {loaded['rate']:.0f} transactions/s", *archived(loaded))
+        _noticed(leader, standby, max(1, round(loaded["rate"] / 2)))
+
+
+@contextmanager
+def storage_in_memory(cluster: Cluster, megabytes: int) -> Iterator[bool]:
+    """The storage of a cluster that is yet to be made keeps its data in memory, as if on disks of its own; False without room for it."""
+    if available(Path("/proc/meminfo").read_text()) < _REPOSITORY * megabytes * _MIB:
+        yield False
+        return
+    with TemporaryDirectory(prefix="elephant-bench-", dir=_MEMORY) as folder:
+        where = {"type": "none", "o": "bind", "device": folder}
+        engine.client().volumes.create(_VOLUME.format(cluster=cluster.name), driver_opts=where, labels=labels(cluster.name))
+        yield True
+
+
+@contextmanager
+def _apart(cluster: Cluster, host: Host) -> Iterator[int]:
+    """This host has half of the processors for itself, as a machine of its own would; so many. With a single one all share it."""
+    own, others = halves(os.cpu_count() or 1)
+    containers = engine.client().containers.list(filters={"label": f"{LABEL}={cluster.name}"})
+    for it in containers:
+        it.update(cpuset_cpus=own if it.labels.get("elephant.label") == host.name else others)
+    try:
+        yield len(own.split(","))
+    finally:
+        for it in containers:
+            it.update(cpuset_cpus=f"0-{(os.cpu_count() or 1) - 1}")
 
 
 def _backups(standby: Host, processors: int, size: int) -> None:
@@ -99,6 +139,18 @@ def _noticed(leader: Host, standby: Host, rate: int) -> None:
     _say("the standby was synchronous, looked at four times a second in both", f"{synchronous} of {looks} looks")
 
 
+def halves(processors: int) -> tuple[str, str]:
+    """Their numbers in two halves, as cpuset(7) takes them; the same one twice where there is only one."""
+    numbers = [str(it) for it in range(processors)]
+    half = max(1, processors // 2)
+    return ",".join(numbers[:half]), ",".join(numbers[half:] or numbers)
+
+
+def available(meminfo: str) -> int:
+    """Bytes of memory that programs can have, of proc_meminfo(5)."""
+    return next(int(line.split()[1]) * 1024 for line in meminfo.splitlines() if line.startswith("MemAvailable:"))
+
+
 def cold() -> bool:
     """Nothing that was read or written is in memory any more, of host or storage; False where this machine does not let us."""
     os.sync()
@@ -134,7 +186,7 @@ def _hosts(cluster: Cluster) -> tuple[Host, Host]:
     """The leader and its standby."""
     env = environment.clients(cluster, [tools.ansible()])
     listed = reach.inventory(cluster, env)
-    hosts = [Host(reach.ssh_words(cluster, listed["vars"][name]), env) for name in sorted(listed["groups"]["postgresql"])]
+    hosts = [Host(name, reach.ssh_words(cluster, listed["vars"][name]), env) for name in sorted(listed["groups"]["postgresql"])]
     leaders = [it for it in hosts if it.leads()]
     if len(leaders) != 1 or len(hosts) != 2:
         raise Refusal(f"Of {len(hosts)} database hosts {len(leaders)} lead; the figures are of one leader and one standby.")

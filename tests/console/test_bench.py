@@ -1,5 +1,7 @@
 """The arithmetic of `make bench`, and what it refuses before it makes anything."""
 
+from contextlib import contextmanager
+
 import pytest
 
 from local import bench, bench_backup, bench_host
@@ -81,6 +83,15 @@ def test_figures_have_their_units():
     assert bench_backup.peak({"memory": 60 * MIB}).endswith("at most 60 MiB")
 
 
+@pytest.mark.parametrize(("processors", "own", "others"), [(1, "0", "0"), (2, "0", "1"), (3, "0", "1,2"), (8, "0,1,2,3", "4,5,6,7")])
+def test_a_host_has_half_of_the_processors_for_itself(processors, own, others):
+    assert bench_backup.halves(processors) == (own, others)
+
+
+def test_memory_that_programs_can_have():
+    assert bench_backup.available("MemTotal:       24 kB\nMemFree:        1 kB\nMemAvailable:    2048 kB\n") == 2 * MIB
+
+
 @pytest.mark.parametrize(("part", "megabytes"), [("restore", ""), ("backup", "2G"), ("backup", "0"), ("", "-1")])
 def test_what_cannot_be_measured_is_refused(part, megabytes):
     with pytest.raises(Refusal, match="cannot be measured"):
@@ -106,8 +117,15 @@ def test_a_cluster_of_its_name_is_left_alone(monkeypatch):
 def test_whatever_ends_it_the_cluster_goes(monkeypatch, ended_by):
     gone = []
 
-    def figures(cluster, megabytes):
-        assert megabytes == 300
+    @contextmanager
+    def memory(cluster, megabytes):
+        try:
+            yield True
+        finally:
+            assert gone == [bench.CLUSTER], "its data goes after the cluster"
+
+    def figures(cluster, megabytes, in_memory):
+        assert megabytes == 300 and in_memory
         raise ended_by("in the middle")
 
     monkeypatch.setenv("ELEPHANT_HOME", "set back after the test")
@@ -115,6 +133,7 @@ def test_whatever_ends_it_the_cluster_goes(monkeypatch, ended_by):
     monkeypatch.setattr(bench, "_warm", lambda _: None)
     monkeypatch.setattr(bench, "down", gone.append)
     monkeypatch.setattr(bench.bench_backup, "figures", figures)
+    monkeypatch.setattr(bench.bench_backup, "storage_in_memory", memory)
     with pytest.raises(ended_by):
         bench.bench("backup", "300")
     assert gone == [bench.CLUSTER]
