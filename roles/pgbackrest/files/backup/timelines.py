@@ -109,6 +109,8 @@ def rescue(settings: Settings, pgbackrest: PgBackRest) -> None:
         if names:
             gap = ", ".join(sorted(names))
             print(f"repository {repository} lacks {gap}: nothing after its newest backup can be recovered across this promotion")
+            # pg_control names the timeline of a promotion only after its first checkpoint; until then pgBackRest refuses a backup (058).
+            server.ask(settings, "CHECKPOINT")
             pgbackrest.patiently(f"--repo={repository}", "--type=full", "backup")
             print(f"repository {repository}: took a full backup, from which recovery works again")
     STATE.write_text(mark)
