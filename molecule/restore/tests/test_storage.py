@@ -124,7 +124,7 @@ def test_the_idle_leader_of_a_cluster_without_storage_is_succeeded():
     """Nothing was received for so long that the standby asks the archive first; pgBackRest alone waits for minutes at each question."""
     host = leader()
     other = machine(next(it for it in HOSTS if it != name(host)))
-    recent = "find /var/lib/postgresql/17/main/pg_wal -maxdepth 1 -type f -name '0*' -newermt '-35 seconds'"
+    recent = "find /var/lib/postgresql/17/main/pg_wal -maxdepth 1 -type f -name '0*' -newermt '-100 seconds'"
     with no_storage():
         until("the cluster is idle", lambda: not other.check_output(recent), 300)
         host.check_output("pkill -KILL --oldest -u postgres -x postgres")
