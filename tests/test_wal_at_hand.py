@@ -66,10 +66,11 @@ def test_a_restore_and_pg_rewind_ask_the_archive(data, file):
     pid.write_text(ready)
     assert at_hand(data, file)
     (data / "recovery.signal").touch()
+    assert at_hand(data, file), "a standby that was copied from the repository keeps that file"
+    (data / "standby.signal").unlink()
     assert not at_hand(data, file)
     (data / "recovery.signal").unlink()
     # A promotion ends with a question for the history of its own timeline, which is there and never changes.
-    (data / "standby.signal").unlink()
     assert at_hand(data, file) is (file == "00000005.history")
 
 
@@ -111,11 +112,11 @@ def test_the_archive_is_asked_unless_it_is_said_that_all_is_there(program, asked
     assert done.returncode == (0 if asked else 1)
 
 
-@pytest.mark.parametrize(("in_a_restore", "code"), [(False, 124), (True, 0)])
-def test_a_storage_that_does_not_answer_keeps_a_standby_for_a_while_and_a_restore_for_good(tmp_path, in_a_restore, code):
-    """With a second for the fifteen, and a pgBackRest that answers after three."""
+@pytest.mark.parametrize(("signals", "code"), [(["standby"], 124), (["recovery"], 0), ([], 0), (["recovery", "standby"], 124)])
+def test_a_storage_that_does_not_answer_keeps_a_standby_for_a_while_and_a_restore_for_good(tmp_path, signals, code):
+    """With a second for the ten, and a pgBackRest that answers after three."""
     (bounded,) = re.findall(r'^__patroni_bounded: "(.*)"$', CONFIGURATION, re.MULTILINE)
-    if in_a_restore:
-        (tmp_path / "recovery.signal").touch()
-    command = f"exec {bounded.replace(' 15)', ' 1)')}sleep 3"
+    for it in signals:
+        (tmp_path / f"{it}.signal").touch()
+    command = f"exec {bounded.replace(' 10)', ' 1)')}sleep 3"
     assert subprocess.run(["sh", "-c", command], cwd=tmp_path, check=False).returncode == code

@@ -78,7 +78,7 @@ def test_every_preset_keeps_patronis_rule():
 
 
 # A standby waits a while for the storage; a restore, for which no answer were the end of its archive, for good.
-ASKED = 'exec $([ -f recovery.signal ] || echo timeout --foreground 15) pgbackrest --stanza=s archive-get %f "%p"'
+ASKED = 'exec $([ ! -f standby.signal ] || echo timeout --foreground 10) pgbackrest --stanza=s archive-get %f "%p"'
 
 
 @pytest.mark.parametrize(
