@@ -65,7 +65,7 @@ EXAMPLES = r"""
   elephant.ha.patroni_reinit:
     name: db-2
     method: repository
-    repository_command: pgbackrest --stanza=elephant --delta restore
+    repository_command: pgbackrest --stanza=elephant --delta --type=standby restore
     config_directory: /etc/elephant/patroni
     url: https://192.0.2.22:8008
     ca_file: /etc/elephant/certificates/ca.crt

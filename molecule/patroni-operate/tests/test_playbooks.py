@@ -107,7 +107,7 @@ def test_a_broken_standby_is_copied_from_the_leader(playbook, cluster):
 
 # In place of pgBackRest, which this scenario does not have: what Patroni calls, with the arguments that it is called with.
 RESTORES = """#!/bin/bash
-[ "$*" = "--stanza=stand-in --delta restore" ] || exit 9
+[ "$*" = "--stanza=stand-in --delta --type=standby restore" ] || exit 9
 rm -rf {data}; c=/etc/elephant/certificates
 exec pg_basebackup -D {data} -c fast -X stream -d "host={leader} user=replicator sslmode=verify-full sslrootcert=$c/ca.crt \
 sslcert=$c/replicator.crt sslkey=$c/replicator.key"

@@ -198,6 +198,8 @@ def test_a_standby_is_copied_from_the_repository_while_the_leader_is_written_to(
     assert "START_REPLICATION" in commands, "the log does not tell what walsenders are asked"
     assert "BASE_BACKUP" not in commands
     until("the standby is synchronous", is_whole)
+    signals = machine(standby).check_output("cd /var/lib/postgresql/17/main && ls *.signal")
+    assert signals == "standby.signal", "a recovery.signal would stay for ever: PostgreSQL and Patroni leave it where a standby.signal is"
     count = sql(host, "SELECT count(*) FROM written")
     until("the standby has every row", lambda: sql(machine(standby), "SELECT count(*) FROM written") == count)
 
