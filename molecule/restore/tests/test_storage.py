@@ -30,6 +30,21 @@ def no_storage():
         machine("storage-1").check_output("systemctl start versitygw")
 
 
+@contextlib.contextmanager
+def read_only_storage():
+    """The storage gives what it has, and takes no more."""
+
+    def change(old, new):
+        edit = f"sed -i 's/{old}/{new}/' /etc/systemd/system/versitygw.service"
+        machine("storage-1").check_output(f"{edit} && systemctl daemon-reload && systemctl restart versitygw")
+
+    change("versitygw --port", "versitygw --readonly --port")
+    try:
+        yield
+    finally:
+        change("versitygw --readonly", "versitygw")
+
+
 def name(host):
     """As in the inventory."""
     return host.ansible.get_variables()["inventory_hostname"]
@@ -202,6 +217,26 @@ def test_a_standby_is_copied_from_the_repository_while_the_leader_is_written_to(
     assert signals == "standby.signal", "a recovery.signal would stay for ever: PostgreSQL and Patroni leave it where a standby.signal is"
     count = sql(host, "SELECT count(*) FROM written")
     until("the standby has every row", lambda: sql(machine(standby), "SELECT count(*) FROM written") == count)
+
+
+def test_a_cluster_comes_back_while_the_storage_takes_no_more(playbook):
+    host = leader()
+    keep(host, "in the archive")
+    assert postgres(host, "pgbackrest --stanza=molecule check").rc == 0
+    restore = ("backup/restore.yml", "-e", "restore_latest=true", "-e", "restore_confirm=molecule")
+    with read_only_storage():
+        keep(host, "not in the archive")
+        refused = playbook(*restore)
+        assert refused.status != 0 and "last WAL is not in the archive" in " ".join(refused.output.split())
+        assert is_whole() and "not in the archive" in rows(host), "nothing has been touched"
+        done = playbook(*restore, "-e", "restore_unarchived_may_go=true")
+        assert "not in the archive" not in rows(leader()), done.output
+        assert done.status != 0, "it ends with a backup, for which there is no place yet"
+    done = playbook(*restore)
+    assert done.status == 0, done.output
+    assert is_whole()
+    assert rows(leader()) >= {"in the archive"}
+    assert "not in the archive" not in rows(leader())
 
 
 def test_a_broken_file_of_a_backup_is_found():
