@@ -60,6 +60,11 @@ def test_a_cluster_without_a_standby(tmp_path):
     assert "a drill needs two database hosts" in said(tmp_path, inventory(3, 1), "drill_confirm=test")
 
 
+def test_a_host_with_both_jobs(tmp_path):
+    both = inventory(3, 2).replace("postgresql-1:", "etcd-1:")
+    assert "etcd-1 is in both groups" in said(tmp_path, both, "drill_confirm=test")
+
+
 @pytest.mark.parametrize("name", FAULTS["drill_faults"])
 def test_every_fault_is_whole(name):
     fault = FAULTS["drill_faults"][name]

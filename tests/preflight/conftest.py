@@ -168,6 +168,22 @@ def run_judgements(tasks: str, variables: dict[str, Any]) -> str | None:
     return None
 
 
+def run_mapping(name: str, host: str, inventory: dict[str, list[str]], **variables: Any) -> Any:
+    """What playbooks/vars/cluster.yml makes of a variable for a host of the inventory, a group: its names; the n-th is 192.0.2.n."""
+    names = sorted({it for members in inventory.values() for it in members})
+    hostvars = {it: {"cluster_address": f"192.0.2.{number}", "cluster_network": "192.0.2.0/24"} for number, it in enumerate(names, 1)}
+    found = {"groups": inventory | {"all": names}, "hostvars": hostvars, "inventory_hostname": host, "ansible_play_hosts_all": names}
+    found |= hostvars[host] | {"group_names": sorted(group for group, members in inventory.items() if host in members)}
+    merged = MAGIC | found | (_yaml(ROOT / "playbooks/vars/cluster.yml") or {}) | _trusted(variables)
+    return _templar(merged).template(trust_as_template(f"{{{{ {name} }}}}"))
+
+
+@pytest.fixture(name="mapped", scope="session")
+def mapped_fixture() -> Callable[..., Any]:
+    """`mapped("firewall_rules", "a", {"etcd": ["a"]}, cluster_versions="upstream")`: a role's argument, as the playbooks pass it."""
+    return run_mapping
+
+
 @pytest.fixture(name="judgement", scope="session")
 def judgement_fixture() -> Callable[[str, dict[str, Any]], str | None]:
     """`judgement("versions.yml", variables)`: the sentence with which one of playbooks/tasks refuses, or None."""
