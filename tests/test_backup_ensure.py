@@ -1,5 +1,6 @@
 """What a deploy does for its archive, with a pgBackRest that answers as the real one does."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -22,7 +23,7 @@ class Late:
     def __init__(self, seconds):
         self.seconds, self.stanza, self.backups = seconds, False, []
 
-    def info(self):
+    def info(self, *_):
         return Info([Repository(it, NO_BACKUP, "no valid backups") for it in (1, 2)] if self.stanza else [], self.backups, False, {})
 
     def must(self, *arguments):
@@ -31,15 +32,19 @@ class Late:
             raise BackupError("[082]: WAL segment was not archived before the timeout")
 
     def patiently(self, *arguments):
-        if arguments[-1] == "stanza-create":
-            self.stanza = True
-        else:
-            repository = int(arguments[0].removeprefix("--repo="))
-            self.backups.append(Backup(repository, "label", "full", 1, 1, 1, False, "", ""))
+        assert arguments == ("stanza-create",)
+        self.stanza = True
+
+    def outlast(self, *arguments):
+        repository = int(arguments[0].removeprefix("--repo="))
+        self.backups.append(Backup(repository, "label", "full", 1, 1, 1, False, "", ""))
+        said = "P00   INFO: new backup label = label\nP00   INFO: backup command end: completed successfully (5787ms)\n"
+        return subprocess.CompletedProcess(arguments, 0, said, "")
 
 
 @pytest.fixture(autouse=True)
-def _a_leader_without_a_restore(monkeypatch):
+def _a_leader_without_a_restore(monkeypatch, tmp_path):
+    monkeypatch.setattr(ensure.taking, "KEPT", tmp_path / "kept.json")
     monkeypatch.setattr(ensure.server, "leads", lambda _: True)
     monkeypatch.setattr(ensure.marker, "read", lambda: None)
 

@@ -1,7 +1,10 @@
 """Which segments a recovery across promotions needs, from history files as PostgreSQL writes them."""
 
+import copy
+import dataclasses
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ from hypothesis import strategies as st
 sys.path.insert(0, str(Path(__file__).parents[1] / "roles/pgbackrest/files/backup"))
 import schedule
 import standby
+import taking
 import timelines
 from repository import Backup, BackupError, Info
 from settings import Settings
@@ -155,19 +159,95 @@ def test_otherwise_a_member_is_copied(hidden, changes, said):
         usable(*hidden, **changes)
 
 
-def test_a_repository_that_is_away_keeps_no_backup_from_the_others(monkeypatch, capsys):
-    monkeypatch.setattr(schedule.server, "rank", lambda _: 0)
+# What pgBackRest 2.45 and 2.55 say of a backup at --log-level-console=info, then of an old one that may not be deleted.
+SAID = """P00   INFO: new backup label = label
+P00   INFO: full backup size = 21.9MB, file total = 964
+P00   INFO: backup command end: completed successfully (5787ms)
+P00   INFO: expire command begin 2.55.1: --stanza=s
+P00   INFO: expire command end: aborted with exception [104]
+"""
+REFUSED = "ERROR: [060]: repo1: unable to remove '/repo/backup/s/20261130-213936F/backup.manifest': [13] Permission denied\n"
 
+
+class Storage:
+    """A repository with one old full backup, in which a new one ends as told."""
+
+    def __init__(self, code=0, said=SAID, error="", damaged=False):
+        self.done, self.damaged = subprocess.CompletedProcess((), code, said, error), damaged
+        self.backups = [dataclasses.replace(backup("full", 200, time.time()), label="old")]
+
+    def info(self, *_):
+        return Info([], self.backups, False, {})
+
+    def run(self, *_):
+        if "backup command end: completed" in self.done.stdout:
+            new = dataclasses.replace(backup("full", 0, time.time()), damaged=self.damaged)
+            self.backups = [*self.backups, new]
+        return self.done
+
+    outlast = run
+
+
+@pytest.fixture
+def _first(monkeypatch, tmp_path):
+    monkeypatch.setattr(schedule.server, "rank", lambda _: 0)
+    monkeypatch.setattr(taking, "KEPT", tmp_path / "kept.json")
+    monkeypatch.setattr(schedule.time, "sleep", lambda _: None)
+
+
+@pytest.mark.usefixtures("_first")
+@pytest.mark.parametrize(
+    ("storage", "sentence"),
+    [
+        (Storage(104, error=REFUSED), "backup label is complete, but what is too old cannot be removed.*Permission denied"),
+        (Storage(damaged=True), "backup label is complete and has damaged pages.*the newest without is old. Keep the older backups"),
+        (Storage(104, error=REFUSED, damaged=True), "damaged pages.*cannot be removed"),
+    ],
+    ids=["what is too old stays", "damaged pages", "both"],
+)
+@pytest.mark.parametrize("by", [schedule.run, lambda *given: schedule.now(*given, "full")], ids=["timer", "person"])
+def test_a_complete_backup_with_something_wrong_is_red_until_a_better_one(by, storage, sentence):
+    storage = copy.deepcopy(storage)
+    with pytest.raises(BackupError, match=sentence):
+        by(told(), storage)
+    with pytest.raises(BackupError, match=sentence):
+        schedule.run(told(), storage)
+    storage.done, storage.damaged = subprocess.CompletedProcess((), 0, SAID.replace("aborted with exception [104]", "completed"), ""), False
+    schedule.now(told(), storage, "full")
+    schedule.run(told(), storage)
+
+
+@pytest.mark.usefixtures("_first")
+def test_another_members_better_backup_ends_the_complaint():
+    storage = Storage(104, error=REFUSED)
+    with pytest.raises(BackupError):
+        schedule.run(told(), storage)
+    storage.backups = [*storage.backups, dataclasses.replace(storage.backups[-1], label="later", stopped=storage.backups[-1].stopped + 1)]
+    schedule.run(told(), storage)
+
+
+@pytest.mark.usefixtures("_first")
+def test_a_backup_that_is_not_complete_is_told_by_its_error():
+    with pytest.raises(BackupError, match=r"backup failed: .*\[056\]"):
+        schedule.run(told(), Storage(56, "P00   INFO: backup command begin 2.55.1\n", "ERROR: [056]: unable to find primary cluster\n"))
+
+
+@pytest.mark.usefixtures("_first")
+def test_a_repository_that_is_away_keeps_no_backup_from_the_others(capsys):
     class FirstIsAway:
         def info(self, *options):
             if "--repo=1" in options:
                 raise BackupError("repository 1 cannot be read: the storage cannot be reached")
             assert "--repo=2" in options, "one that is not asked for need not be there"
-            return Info([], [], False, {})
+            return Info([], self.taken, False, {})
+
+        def __init__(self):
+            self.taken = []
 
         def run(self, *arguments):
-            assert arguments == ("--repo=2", "--type=full", "backup")
-            return subprocess.CompletedProcess(arguments, 0, "", "")
+            assert arguments == taking.arguments(2, "full")
+            self.taken = [dataclasses.replace(backup("full", 0), repository=2)]
+            return subprocess.CompletedProcess(arguments, 0, SAID, "")
 
     with pytest.raises(BackupError, match="repository 1 cannot be read"):
         schedule.run(told(repositories=[1, 2]), FirstIsAway())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import marker
 import server
+import taking
 from repository import NO_DATA, NO_PATH, BackupError, PgBackRest
 from settings import Settings
 
@@ -40,10 +41,10 @@ def ensure(settings: Settings, pgbackrest: PgBackRest) -> None:
     pgbackrest.must(CHECK, "check")
     for repository in settings.repositories:
         if not pgbackrest.info().of(repository):
-            pgbackrest.patiently(f"--repo={repository}", "--type=full", "backup")
+            taking.take(pgbackrest, repository, "full")
             print(f"repository {repository}: took the first full backup")
         note = marker.read()
         # What follows a restore needs a beginning of its own: an older backup may belong to a branch that was left.
         if note and not any(it.kind == "full" and it.started >= note["at"] for it in pgbackrest.info().of(repository)):
-            pgbackrest.patiently(f"--repo={repository}", "--type=full", "backup")
+            taking.take(pgbackrest, repository, "full")
             print(f"repository {repository}: took a full backup after the restore")

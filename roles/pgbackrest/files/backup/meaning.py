@@ -19,11 +19,16 @@ MEANINGS = (
 )
 
 
-def meaning(message: str) -> str:
-    """pgBackRest's error with what it means before it."""
+def error_of(message: str) -> str:
+    """pgBackRest's error on one line."""
     # Its warnings come first, of a peer that is down for instance; what ended it stands behind them.
     message = message[max(0, message.find("ERROR:")) :]
     # A wrong passphrase makes noise of a file, and pgBackRest quotes it.
-    said = re.sub(r"[^\x20-\x7e]+", "?", " ".join(message.split()))
+    return re.sub(r"[^\x20-\x7e]+", "?", " ".join(message.split()))[:600]
+
+
+def meaning(message: str) -> str:
+    """pgBackRest's error with what it means before it."""
+    said = error_of(message)
     found = next((words for signs, words in MEANINGS if re.search(signs, said)), "")
-    return f"{found} (pgBackRest says: {said[:200]})" if found else said[:600]
+    return f"{found} (pgBackRest says: {said[:200]})" if found else said

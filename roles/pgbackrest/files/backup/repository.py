@@ -114,13 +114,18 @@ class PgBackRest:
             raise BackupError(f"pgbackrest {' '.join(arguments)} failed: {meaning(done.stdout + done.stderr)}")
         return done.stdout
 
-    def patiently(self, *arguments: str) -> None:
-        """As `must`, but waits while another command holds the lock."""
+    def outlast(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """As `run`, but waits while another command holds the lock."""
         for _ in range(ATTEMPTS):
             done = self.run(*arguments)
             if done.returncode != LOCKED:
                 break
             time.sleep(5)
+        return done
+
+    def patiently(self, *arguments: str) -> None:
+        """As `must`, but waits while another command holds the lock."""
+        done = self.outlast(*arguments)
         if done.returncode != 0:
             raise BackupError(f"pgbackrest {' '.join(arguments)} failed: {meaning(done.stdout + done.stderr)}")
 

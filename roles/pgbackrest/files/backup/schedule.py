@@ -6,6 +6,8 @@ import sys
 import time
 
 import server
+import taking
+from meaning import meaning
 from repository import PATIENCE, Backup, BackupError, PgBackRest
 from settings import Settings
 
@@ -26,19 +28,22 @@ def due(settings: Settings, backups: list[Backup], rank: int, now: float) -> str
 
 
 def take(settings: Settings, pgbackrest: PgBackRest, repository: int, rank: int) -> str:
-    """Take the backup that is due, if any; answers a sentence."""
+    """Take the backup that is due, if any; answers a sentence. What is wrong with the newest one is said while it is the newest."""
     failure = ""
     for attempt in range(ATTEMPTS):
         info = pgbackrest.info(PATIENCE, f"--repo={repository}")
         kind = due(settings, info.of(repository), rank, time.time())
         if kind is None:
+            if said := taking.complaints(info.of(repository), repository):
+                raise BackupError("; ".join(said))
             return f"repository {repository}: nothing is due"
         if not info.running:
-            done = pgbackrest.run(f"--repo={repository}", f"--type={kind}", "backup")
-            if done.returncode == 0:
+            done = pgbackrest.run(*taking.arguments(repository, kind))
+            if taking.complete(done):
+                taking.judge(pgbackrest, repository, done)
                 return f"repository {repository}: took a backup of type {kind}"
             # A lock that another node holds, here or there, shows in several exit codes: the leader behind it is not found, for one.
-            failure = " ".join((done.stdout + done.stderr).split())
+            failure = meaning(done.stdout + done.stderr)
         # The longer, the later in the order: so the next attempts do not meet again.
         time.sleep((rank + 1) * settings.stagger_seconds * (attempt + 1))
     if info.running:
@@ -74,6 +79,5 @@ def now(settings: Settings, pgbackrest: PgBackRest, kind: str) -> None:
         print(f"PostgreSQL does not run here, so no backup is taken from here: {reason}", file=sys.stderr)
         return
     for repository in settings.repositories if rank == 0 else []:
-        pgbackrest.patiently(f"--repo={repository}", f"--type={kind}", "backup")
-        newest = pgbackrest.info().of(repository)[-1]
+        newest = taking.take(pgbackrest, repository, kind)
         print(f"repository {repository}: {newest.label} is complete, {newest.size // 2**20} MB of database")

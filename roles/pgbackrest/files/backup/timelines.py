@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import server
+import taking
 from repository import NO_DATA, NO_PATH, Info, PgBackRest
 from settings import Settings
 
@@ -111,6 +112,6 @@ def rescue(settings: Settings, pgbackrest: PgBackRest) -> None:
             print(f"repository {repository} lacks {gap}: nothing after its newest backup can be recovered across this promotion")
             # pg_control names the timeline of a promotion only after its first checkpoint; until then pgBackRest refuses a backup (058).
             server.ask(settings, "CHECKPOINT")
-            pgbackrest.patiently(f"--repo={repository}", "--type=full", "backup")
+            taking.take(pgbackrest, repository, "full")
             print(f"repository {repository}: took a full backup, from which recovery works again")
     STATE.write_text(mark)
