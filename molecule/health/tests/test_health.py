@@ -98,6 +98,21 @@ def test_a_failed_unit_of_ours(host, health):
         host.check_output("systemctl reset-failed")
 
 
+def test_a_stopped_timer_and_a_firewall_that_is_not_loaded(host, health):
+    """Neither is a failed unit."""
+    host.check_output("systemctl stop elephant-health.timer")
+    settings = "/etc/elephant/health.json"
+    host.check_output(f"cp {settings} /tmp/kept; sed -i 's/\"firewall\": false/\"firewall\": true/' {settings}; nft add table inet elephant")
+    try:
+        told = health()
+        assert names(told) == {"units"} and "stopped: elephant-health.timer" in told["line"]
+        host.check_output("systemctl start elephant-health.timer; nft delete table inet elephant")
+        assert names(health()) == {"firewall"}
+    finally:
+        host.check_output(f"mv /tmp/kept {settings}; systemctl start elephant-health.timer")
+    assert health()["code"] == 0
+
+
 def test_the_alarm_is_raised_once_and_again_when_more_is_wrong(host, certificate):
     certificate(20)
     host.check_output("mkdir -p /var/lib/prometheus/node-exporter")
@@ -121,7 +136,7 @@ def test_what_does_not_answer_is_critical():
     done = testinfra.get_host("docker://elephant-health-dead").run(f"{PROGRAM} --json")
     told = json.loads(done.stdout)
     assert (done.rc, told["level"]) == (2, "CRITICAL")
-    assert set(told["trouble"]) == {"patroni", "server", "etcd", "backup"}
+    assert set(told["trouble"]) == {"patroni", "server", "writes", "etcd", "backup"}
 
 
 def test_a_misused_program_says_how_it_is_used(host):

@@ -52,7 +52,8 @@ def hook(settings: dict[str, Any]) -> int:
     """Call it with the result on standard input, unless it knows of the same already."""
     kept, alarmed = sight.STATE / "health.json", sight.STATE / "alarmed"
     told = kept.read_text()
-    wrong = " ".join(sorted({it["condition"] for it in json.loads(told)["problems"]}))
+    # Not the sentences, in which numbers change with every look.
+    wrong = "\n".join(sorted({f"{it['condition']} {it['level']} {it['about']}" for it in json.loads(told)["problems"]}))
     if settings["hook"] and wrong and not (alarmed.exists() and alarmed.read_text() == wrong):
         subprocess.run(settings["hook"], input=told, text=True, check=True, timeout=60)
         alarmed.write_text(wrong)

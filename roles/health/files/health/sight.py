@@ -10,10 +10,13 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 STATE = Path("/var/lib/elephant-health")
+# pgBackRest asks a storage that is away several times; with its own minute for each nothing here would hear of it.
+PATIENCE = "--io-timeout=5"
 REHEARSAL = Path("/var/lib/pgbackrest/elephant-rehearsal.json")
 # Asking the object storage costs money and time: so often is enough, in seconds.
 BACKUPS_EVERY = 1800
@@ -25,23 +28,35 @@ SELECT json_build_object(
   'failing', coalesce(last_failed_time > coalesce(last_archived_time, '-infinity'), false),
   'failed_wal', last_failed_wal,
   'ready', (SELECT count(*) FROM pg_ls_archive_statusdir() WHERE name LIKE '%.ready'),
-  'started', extract(epoch FROM pg_postmaster_start_time()),
   'slots', (SELECT coalesce(json_agg(json_build_object('name', slot_name, 'status', wal_status, 'bytes', coalesce(pg_wal_lsn_diff(
      CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, restart_lsn), 0))), '[]')
      FROM pg_replication_slots)) FROM pg_stat_archiver
 """
+# Statements that are older than any failover without a person lets them be, and wait for a standby's word or the disk of WAL.
+WAITING = """
+SELECT json_build_object(
+  'sessions', (SELECT coalesce(json_agg(json_build_array(pid || ' ' || query_start, lower(wait_event) = 'syncrep')), '[]')
+     FROM pg_stat_activity WHERE state = 'active' AND backend_type = 'client backend'
+       AND lower(wait_event) IN ('syncrep', 'walsync', 'walwrite') AND query_start < clock_timestamp() - interval '10 s'),
+  'flushed', CASE WHEN pg_is_in_recovery() THEN '' ELSE pg_current_wal_flush_lsn()::text END,
+  'standbys', (SELECT coalesce(json_agg(DISTINCT application_name), '[]') FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum')))
+"""
+# Looks at them, a second apart: one long statement is no standstill.
+LOOKS = 3
 
 
 def look(settings: dict[str, Any]) -> dict[str, Any]:
     """All that can be seen here. What does not answer stands in `trouble`, with why, and nowhere else."""
-    seen: dict[str, Any] = {"name": settings["name"], "at": time.time(), "trouble": {}, "disks": [], "units": []}
+    seen: dict[str, Any] = {"name": settings["name"], "at": time.time(), "trouble": {}, "disks": [], "units": {"failed": [], "stopped": []}}
     asked: dict[str, Callable[[], Any]] = {
         "disks": lambda: disks(settings["disks"]),
-        "units": units,
+        "units": lambda: units(settings["timers"]),
         "certificate": lambda: certificate(Path(settings["certificates"])),
     }
+    if settings["firewall"]:
+        asked["firewall"] = firewall
     if settings["patroni"]:
-        asked |= {"patroni": lambda: patroni(settings), "server": server}
+        asked |= {"patroni": lambda: patroni(settings), "server": server, "writes": writes}
         if settings["stanza"]:
             asked |= {"backup": lambda: backup(settings["stanza"]), "rehearsal": rehearsal}
     if settings["etcd"]:
@@ -83,10 +98,17 @@ def disks(paths: list[str]) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def units() -> list[str]:
-    """What failed of ours, but not what says so."""
+def units(timers: list[str]) -> dict[str, list[str]]:
+    """What failed of ours, but not what says so, and which of the timers are not active: a stopped one has not failed."""
     rows = run("systemctl", "list-units", "--failed", "--plain", "--no-legend", *WATCHED).splitlines()
-    return sorted(name for name in (row.split()[0] for row in rows if row.split()) if not name.startswith("elephant-health"))
+    failed = sorted(name for name in (row.split()[0] for row in rows if row.split()) if not name.startswith("elephant-health"))
+    shown = run("systemctl", "show", "--property=ActiveState", "--value", *timers).split() if timers else []
+    return {"failed": failed, "stopped": [name for name, state in zip(timers, shown, strict=True) if state == "inactive"]}
+
+
+def firewall() -> bool:
+    """Whether the kernel has the rules."""
+    return "table inet elephant" in run("nft", "list", "tables")
 
 
 def certificate(folder: Path) -> dict[str, Any] | None:
@@ -113,22 +135,67 @@ def patroni(settings: dict[str, Any]) -> dict[str, Any]:
 
 def server() -> dict[str, Any]:
     """The local PostgreSQL through its socket."""
-    return json.loads(run("psql", "--no-psqlrc", "-qAtd", "postgres", "-v", "ON_ERROR_STOP=1", "-c", QUESTION, user="postgres"))
+    seen = query(QUESTION)
+    return seen | {"standby_since": standby_since(seen["recovery"])}
+
+
+def query(sql: str) -> dict[str, Any]:
+    """The JSON that the local PostgreSQL answers."""
+    return json.loads(run("psql", "--no-psqlrc", "-qAtd", "postgres", "-v", "ON_ERROR_STOP=1", "-c", sql, user="postgres"))
+
+
+def standby_since(recovery: bool) -> float | None:
+    """When it was seen as a standby first since it led; a restart begins nothing anew. None for a leader."""
+    mark = STATE / "standby"
+    if not recovery:
+        mark.unlink(missing_ok=True)
+        return None
+    if not mark.exists():
+        STATE.mkdir(exist_ok=True)
+        mark.touch()
+    return mark.stat().st_mtime
+
+
+def writes() -> dict[str, Any]:
+    """How many statements stand still at every look: for a standby's confirmation, and for the disk while no WAL gets to it."""
+    looks = [query(WAITING)]
+    while len(looks) < LOOKS and looks[-1]["sessions"]:
+        time.sleep(1)
+        looks.append(query(WAITING))
+    still = set.intersection(*({(key, for_standby) for key, for_standby in it["sessions"]} for it in looks))
+    flows = len({it["flushed"] for it in looks}) > 1
+    confirmation = sum(for_standby for _, for_standby in still)
+    return {"confirmation": confirmation, "disk": 0 if flows else len(still) - confirmation, "standbys": looks[-1]["standbys"]}
 
 
 def backup(stanza: str) -> dict[str, Any]:
-    """When the newest complete backup ended; remembered for a while."""
-    kept = STATE / "backup.json"
+    """By repository, when its newest good backup ended, the newest one if it is damaged, and why it cannot be read.
+
+    Remembered for a while if nothing is wrong.
+    """
+    kept = STATE / "backups.json"
     if kept.exists() and time.time() - kept.stat().st_mtime < BACKUPS_EVERY:
-        remembered = json.loads(kept.read_text())
-        if remembered.get("newest") is not None:
-            return remembered
-    info = json.loads(run("pgbackrest", f"--stanza={stanza}", "--output=json", "info", user="postgres"))
-    ends = [it["timestamp"]["stop"] for one in info for it in one.get("backup", []) if not it.get("error")]
-    found = {"newest": max(ends, default=None)}
-    STATE.mkdir(exist_ok=True)
-    kept.write_text(json.dumps(found))
+        return json.loads(kept.read_text())
+    try:
+        said = run("pgbackrest", f"--stanza={stanza}", PATIENCE, "--output=json", "info", user="postgres")
+    except subprocess.TimeoutExpired as silent:
+        return {"repositories": [{"key": "", "newest": None, "damaged": "", "error": f"no answer within {silent.timeout:.0f} s"}]}
+    # A wrong passphrase makes noise of a file, and pgBackRest quotes it.
+    found = {"repositories": [repository(one, it) for one in json.loads(said, strict=False) for it in one.get("repo", [])]}
+    if found["repositories"] and all(it["newest"] and not it["damaged"] and not it["error"] for it in found["repositories"]):
+        STATE.mkdir(exist_ok=True)
+        kept.write_text(json.dumps(found))
     return found
+
+
+def repository(stanza: dict[str, Any], repo: dict[str, Any]) -> dict[str, Any]:
+    """One of them, from pgBackRest's answer; status 99 is whatever kept it from reading."""
+    backups = [it for it in stanza.get("backup", []) if it["database"]["repo-key"] == repo["key"]]
+    backups.sort(key=lambda it: it["timestamp"]["stop"])
+    status, newest = repo["status"], next((it["timestamp"]["stop"] for it in reversed(backups) if not it.get("error")), None)
+    error = "".join(it if it.isprintable() else " " for it in " ".join(status["message"].split()))[:300] if status["code"] == 99 else ""
+    damaged = backups[-1]["label"] if backups and backups[-1].get("error") else ""
+    return {"key": repo["key"], "newest": newest, "damaged": damaged, "error": error}
 
 
 def rehearsal() -> dict[str, Any] | None:
@@ -148,12 +215,38 @@ def etcd(settings: dict[str, Any]) -> dict[str, Any]:
         "healthy": True,
         "why": "",
         "alarms": [],
+        "members": 0,
+        "silent": [],
     }
     try:
         # First, for an alarm makes the member unhealthy, and that alone says less.
         rows = run(*call, "alarm", "list").splitlines()
         seen["alarms"] = sorted({row.rpartition("alarm:")[2].strip() for row in rows if "alarm:" in row})
+        if seen["leader"]:
+            # Only the leader, so that one fact is one alarm.
+            seen |= members(call)
         run(*call, "endpoint", "health")
     except subprocess.CalledProcessError as failed:
         seen |= {"healthy": False, "why": ((failed.stderr or failed.stdout).strip().splitlines() or ["no answer"])[-1]}
     return seen
+
+
+def members(call: list[str]) -> dict[str, Any]:
+    """How many members etcd has, and which do not answer for themselves."""
+    listed = json.loads(run(*call, "--write-out=json", "member", "list"))["members"]
+    addresses = {url: it.get("name", "") for it in listed for url in it.get("clientURLs", [])}
+    # Not whether they are healthy: one alarm makes all of them unhealthy.
+    with ThreadPoolExecutor() as pool:
+        answers = dict(zip(addresses, pool.map(lambda url: answers_alone(call, url), addresses), strict=True))
+    heard = {name for url, name in addresses.items() if answers[url]}
+    return {"members": len(listed), "silent": sorted({it.get("name") or f"{it['ID']:x}, not started" for it in listed} - heard)}
+
+
+def answers_alone(call: list[str], url: str) -> bool:
+    """Whether the member says how it is, within seconds."""
+    others = [it for it in call if not it.startswith(("--endpoints=", "--command-timeout="))]
+    try:
+        run(*others, f"--endpoints={url}", "--command-timeout=3s", "endpoint", "status")
+    except subprocess.CalledProcessError:
+        return False
+    return True

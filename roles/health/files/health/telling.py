@@ -25,7 +25,7 @@ def line(seen: dict[str, Any], problems: list[Problem]) -> str:
 
 def document(seen: dict[str, Any], problems: list[Problem]) -> dict[str, Any]:
     """All that was seen, with what is wrong of it."""
-    told = [{"condition": it.condition, "level": WORDS[it.level], "sentence": it.sentence} for it in problems]
+    told = [{"condition": it.condition, "level": WORDS[it.level], "about": it.about, "sentence": it.sentence} for it in problems]
     return {"level": WORDS[level(problems)], "line": line(seen, problems), "problems": told} | seen
 
 
@@ -43,8 +43,11 @@ def metrics(seen: dict[str, Any], problems: list[Problem]) -> str:
     if server := seen.get("server"):
         rows.append(("elephant_archive_waiting_segments", "", server["ready"]))
         rows += [("elephant_slot_wal_bytes", f'slot="{it["name"]}"', round(it["bytes"])) for it in server["slots"]]
-    if (seen.get("backup") or {}).get("newest"):
-        rows.append(("elephant_backup_timestamp_seconds", "", seen["backup"]["newest"]))
+    for it in (seen.get("backup") or {"repositories": []})["repositories"]:
+        if it["newest"]:
+            rows.append(("elephant_backup_timestamp_seconds", f'repository="{it["key"]}"', it["newest"]))
+    if writes := seen.get("writes"):
+        rows.append(("elephant_writes_waiting", "", writes["confirmation"] + writes["disk"]))
     text, last = [], ""
     for name, labels, value in rows:
         if name != last:
