@@ -85,6 +85,10 @@ from ansible_collections.elephant.ha.plugins.module_utils.patroni_rest import (
 )
 
 PRIMARIES = ("primary", "master")
+# Seconds for the archive to answer in: pgBackRest's own patience with a storage that is away are minutes, in which nobody can write.
+PATIENCE = 20
+# What timeout(1) answers, and the status that pgBackRest's info gives a repository that it cannot read.
+TIMED_OUT, UNREADABLE = 124, 99
 QUESTION = (
     "SELECT json_build_object('recovery', pg_is_in_recovery(), 'commit', pg_last_xact_replay_timestamp(),"
     " 'replayed', pg_wal_lsn_diff(pg_last_wal_replay_lsn(), '0/0')::bigint,"
@@ -106,7 +110,7 @@ class Standby:
 
 @dataclass(frozen=True)
 class Archive:
-    """Where the archive ends: `newest` is the last segment's name ("" where it is empty), `why` says why it is not known."""
+    """Where the archive ends: `newest` is the last segment's name ("" where it is empty), `why` says what of it is not known."""
 
     newest: str = ""
     why: str = ""
@@ -132,17 +136,21 @@ def of_archive(standby: Standby, archive: Archive | None) -> str:
     """The end of the archive against what the standby has; None is a cluster without backups."""
     if archive is None:
         return "There are no backups, so it cannot be known whether an archive has more than it."
-    if archive.why or not archive.newest:
+    if not archive.newest:
         return f"The archive could not be asked ({archive.why or 'it is empty'}), so it cannot be known whether it has more."
+    # Another repository may have more.
+    doubt = f" Not all of the archive could be asked ({archive.why})." if archive.why else ""
     timeline, end = segment_end(archive.newest, standby.segment)
     if timeline > standby.timeline:
         return (
             f"The archive ends with {archive.newest} of timeline {timeline}: another member has led since {standby.name} followed one. "
-            "Do not promote it; restore from the archive instead."
+            f"Do not promote it; restore from the archive instead.{doubt}"
         )
     if end > standby.position + standby.segment:
-        return f"The archive ends with {archive.newest}, {amount(end - standby.position)} after it: let {standby.name} replay that first."
-    return f"The archive ends with {archive.newest}, of which it has everything up to its own position: the archive has nothing to add."
+        said = f"The archive ends with {archive.newest}, {amount(end - standby.position)} after it: let {standby.name} replay that first."
+    else:
+        said = f"The archive ends with {archive.newest}, of which it has everything up to its own position: the archive has nothing to add."
+    return said + doubt
 
 
 def of_leader(standby: Standby, keys: dict[str, str], prefix: str) -> list[str]:
@@ -194,17 +202,25 @@ def refusal(name: str, cluster: dict[str, Any], own: dict[str, dict[str, Any]]) 
 
 
 def newest_archived(module: AnsibleModule, stanza: str) -> Archive | None:
-    """The archive's newest segment of all repositories."""
+    """The archive's newest segment of all repositories that answer; nobody can write while this is asked."""
     if not stanza:
         return None
-    code, out, error = module.run_command(["runuser", "-u", "postgres", "--", "pgbackrest", f"--stanza={stanza}", "--output=json", "info"])
-    try:
-        ends = [it.get("max") or "" for entry in json.loads(out) for it in entry.get("archive", [])] if code == 0 else []
-    except ValueError as wrong:
-        return Archive(why=str(wrong))
+    asked = ["timeout", str(PATIENCE), "pgbackrest", f"--stanza={stanza}", "--io-timeout=5", "--output=json", "info"]
+    code, out, error = module.run_command(["runuser", "-u", "postgres", "--", *asked])
+    if code == TIMED_OUT:
+        return Archive(why=f"no answer within {PATIENCE} s")
     if code != 0:
         return Archive(why=(error or out).strip().splitlines()[-1] if (error or out).strip() else f"pgbackrest ended with {code}")
-    return Archive(newest=max((it for it in ends if re.fullmatch(r"[0-9A-F]{24}", it)), default=""))
+    try:
+        # What it quotes of a file that a wrong passphrase made noise of may be anything.
+        told = json.loads(out, strict=False)
+    except ValueError as wrong:
+        return Archive(why=str(wrong))
+    ends = [it.get("max") or "" for entry in told for it in entry.get("archive", [])]
+    repositories = [it for entry in told for it in entry.get("repo", []) if it["status"]["code"] == UNREADABLE]
+    silent = [f"repository {it['key']}: {it['status']['message']}" for it in repositories]
+    why = "; ".join("".join(it if it.isprintable() else " " for it in said)[:200] for said in silent)
+    return Archive(max((it for it in ends if re.fullmatch(r"[0-9A-F]{24}", it)), default=""), why)
 
 
 def main() -> None:

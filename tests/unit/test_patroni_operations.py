@@ -1,6 +1,8 @@
 """What the modules of a living cluster refuse and state, apart from any host."""
 
+import json
 import os
+import subprocess
 import time
 
 import pytest
@@ -201,3 +203,46 @@ def test_what_a_member_lives_as_is_read_from_its_own_configuration(tmp_path):
 )
 def test_only_limits_that_a_standby_checks_go_to_the_leader_first(reasons, names):
     assert info.lowered({"members": [LEADER, STANDBY | {"pending_restart": True, "pending_restart_reason": reasons}]}) == names
+
+
+class Host:
+    """Runs what a module runs, with a pgbackrest of our own, as whoever runs the test."""
+
+    def __init__(self, folder, script):
+        (folder / "pgbackrest").write_text(f"#!/bin/sh\n{script}\n")
+        (folder / "pgbackrest").chmod(0o755)
+        self.environment = {"PATH": f"{folder}:{os.environ['PATH']}"}
+
+    def run_command(self, words):
+        assert words[:4] == ["runuser", "-u", "postgres", "--"]
+        done = subprocess.run(words[4:], capture_output=True, text=True, check=False, env=self.environment, timeout=30)
+        return done.returncode, done.stdout, done.stderr
+
+
+WRITABLE_NOWHERE = failover.Standby("db-2", None, 1, 5 * 16 * MIB, 16 * MIB)
+
+
+def test_a_storage_that_is_away_keeps_nobody_waiting(tmp_path, monkeypatch):
+    monkeypatch.setattr(failover, "PATIENCE", 1)
+    began = time.monotonic()
+    archive = failover.newest_archived(Host(tmp_path, "exec sleep 20"), "s")
+    assert time.monotonic() - began < 10
+    assert archive == failover.Archive(why="no answer within 1 s")
+    assert "could not be asked (no answer within 1 s)" in failover.of_archive(WRITABLE_NOWHERE, archive)
+
+
+@pytest.mark.parametrize(
+    ("repositories", "archives", "said"),
+    [
+        ([(1, 0, "ok")], ["000000010000000000000004"], "nothing to add."),
+        ([(1, 99, "unable to load info file")], [], "could not be asked (repository 1: unable to load info file)"),
+        ([(1, 99, "away"), (2, 0, "ok")], ["000000010000000000000004"], "Not all of the archive could be asked (repository 1: away)"),
+        ([(1, 0, "ok")], [], "could not be asked (it is empty)"),
+    ],
+    ids=["it answers", "a wrong passphrase", "one of two is away", "empty"],
+)
+def test_what_the_archive_says_is_stated(tmp_path, repositories, archives, said):
+    repos = [{"key": key, "status": {"code": code, "message": message}} for key, code, message in repositories]
+    answer = json.dumps([{"repo": repos, "archive": [{"max": it} for it in archives]}])
+    host = Host(tmp_path, f"[ \"$*\" = '--stanza=s --io-timeout=5 --output=json info' ] && echo '{answer}'")
+    assert said in failover.of_archive(WRITABLE_NOWHERE, failover.newest_archived(host, "s"))
