@@ -154,6 +154,16 @@ def run_preflight(role: str, variables: dict[str, Any]) -> str | None:
     return None
 
 
+def run_role_judgements(role: str, tasks: str, variables: dict[str, Any]) -> str | None:
+    """The refusal of a task file of a role, or None; `variables` stand for what its other tasks would have found on hosts."""
+    path = ROLES / role
+    try:
+        _run([task for task in _yaml(path / "tasks" / tasks) if "ansible.builtin.assert" in task], path, _merged(role, variables))
+    except Refused as refused:
+        return str(refused)
+    return None
+
+
 def run_judgements(tasks: str, variables: dict[str, Any]) -> str | None:
     """The refusal of a task file of the playbooks, or None.
 
@@ -188,6 +198,12 @@ def mapped_fixture() -> Callable[..., Any]:
 def judgement_fixture() -> Callable[[str, dict[str, Any]], str | None]:
     """`judgement("versions.yml", variables)`: the sentence with which one of playbooks/tasks refuses, or None."""
     return run_judgements
+
+
+@pytest.fixture(name="role_judgement", scope="session")
+def role_judgement_fixture() -> Callable[[str, str, dict[str, Any]], str | None]:
+    """`role_judgement(role, "begin.yml", variables)`: the sentence with which a task file of the role refuses what it found, or None."""
+    return run_role_judgements
 
 
 @pytest.fixture(name="refusal", scope="session")
