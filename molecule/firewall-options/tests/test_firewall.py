@@ -133,6 +133,28 @@ def test_a_stopped_unit_and_a_file_that_others_may_write_are_repaired(guarded, c
     assert converge().changed == set()
 
 
+def test_what_debians_own_unit_flushes_is_put_back(guarded, other):
+    before = table(guarded)
+    for verb in ("restart", "reload", "stop", "start"):
+        guarded.check_output(f"systemctl {verb} nftables.service")
+        assert table(guarded) == before, verb
+    assert who_gets_in(guarded, other) == EXPECTED
+    # Only while it is wanted: who stops ours on purpose does not get it back from there.
+    guarded.check_output("systemctl stop elephant-firewall.service && systemctl restart nftables.service")
+    assert guarded.check_output("nft list tables") == "table inet owner"
+    guarded.check_output("systemctl start elephant-firewall.service")
+    assert table(guarded) == before
+
+
+def test_units_that_systemd_has_not_read_are_read(guarded, converge):
+    guarded.check_output("touch /etc/systemd/system/nftables.service.d/elephant.conf")
+    assert guarded.check_output("systemctl show --value --property=NeedDaemonReload nftables.service") == "yes"
+    run = converge()
+    assert (run.status, guarded.check_output("systemctl show --value --property=NeedDaemonReload nftables.service")) == (0, "no"), (
+        run.output
+    )
+
+
 def test_a_boot_brings_the_rules_back_beside_the_owners(guarded, other):
     before = table(guarded)
     subprocess.run(["docker", "restart", "--time", "5", "elephant-firewall-options-guarded"], check=True, capture_output=True)
