@@ -47,6 +47,7 @@ options:
       validate:
         description:
           - Command that judges the new file, named by C(%s), before it replaces the old one.
+          - What it refuses leaves no trace, not even in the times of its folder.
           - In check mode it is not asked if its program is not there yet.
         type: str
         default: ""
@@ -101,30 +102,37 @@ def attributes(module: AnsibleModule, file: dict, path: str) -> dict:
     return module.load_file_common_arguments({"path": path, "owner": file["owner"], "group": file["group"], "mode": file["mode"]})
 
 
-def judge(module: AnsibleModule, file: dict, fresh: str) -> None:
-    """Ask the validator; the file that it refuses is named by its real path."""
-    command = [part.replace("%s", fresh) for part in shlex.split(file["validate"])]
-    if not command or (module.check_mode and not shutil.which(command[0])):
+def judge(module: AnsibleModule, file: dict, content: str) -> None:
+    """Ask the validator; the file that it refuses is named by its real path.
+
+    It is shown elsewhere: beside the real one, what is refused would leave another time on the folder, by which services tell a change.
+    """
+    words = shlex.split(file["validate"])
+    if not words or (module.check_mode and not shutil.which(words[0])):
         return
-    status, out, error = module.run_command(command)
-    if status != 0:
-        module.fail_json(msg=f"{file['path']} is refused by {command[0]}: {(error or out).strip().replace(fresh, file['path'])}")
+    with tempfile.NamedTemporaryFile("w", dir=module.tmpdir, prefix="new-") as shown:
+        shown.write(content)
+        shown.flush()
+        status, out, error = module.run_command([part.replace("%s", shown.name) for part in words])
+        if status != 0:
+            said = (error or out).strip().replace(shown.name, file["path"])
+            module.fail_json(msg=f"{file['path']} is refused by {words[0]}: {said}")
 
 
 def write(module: AnsibleModule, file: dict, content: str) -> None:
     """Through a temporary file beside the real one, which has its owner and mode before it takes the name."""
+    judge(module, file, content)
+    if module.check_mode:
+        return
     path = Path(file["path"])
-    if not module.check_mode:
-        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=None if module.check_mode else path.parent, prefix=".new-", delete=False) as fresh:
+    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".new-", delete=False) as fresh:
         fresh.write(content)
         fresh.flush()
         os.fsync(fresh.fileno())
     try:
-        judge(module, file, fresh.name)
-        if not module.check_mode:
-            module.set_fs_attributes_if_different(attributes(module, file, fresh.name), changed=False)
-            Path(fresh.name).replace(path)
+        module.set_fs_attributes_if_different(attributes(module, file, fresh.name), changed=False)
+        Path(fresh.name).replace(path)
     finally:
         Path(fresh.name).unlink(missing_ok=True)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.elephant.ha.plugins.action.files import ActionModule
+from ansible_collections.elephant.ha.plugins.modules import files
 
 ME = {"owner": pwd.getpwuid(os.getuid()).pw_name, "group": grp.getgrgid(os.getgid()).gr_name}
 
@@ -62,3 +63,44 @@ def test_what_cannot_be_asked_is_left_to_the_module(there):
     assert not all_match("no list")
     assert not all_match([there], python="/no/such/python")
     assert not all_match([there], python="auto")
+
+
+class Refused(Exception):
+    """What the module ends with when it fails."""
+
+
+class Module:
+    """As the module finds Ansible's: runs the validator on this host."""
+
+    check_mode = False
+
+    def __init__(self, tmpdir: Path) -> None:
+        self.tmpdir = str(tmpdir)
+
+    def run_command(self, words: list[str]) -> tuple[int, str, str]:
+        run = subprocess.run(words, capture_output=True, text=True, check=False)
+        return run.returncode, run.stdout, run.stderr
+
+    def fail_json(self, msg: str) -> None:
+        raise Refused(msg)
+
+    def load_file_common_arguments(self, wanted: dict[str, str]) -> dict[str, str]:
+        return wanted
+
+    def set_fs_attributes_if_different(self, wanted: dict[str, str], changed: bool) -> bool:
+        Path(wanted["path"]).chmod(int(wanted["mode"], 8))
+        return changed
+
+
+def test_a_refused_file_leaves_no_trace_and_a_good_one_takes_its_place(there, tmp_path, tmp_path_factory):
+    module = Module(tmp_path_factory.mktemp("elsewhere"))
+    asked = {**there, "state": "present", "content": "bad\n", "validate": "sh -c '! grep -n bad %s /dev/null >&2'"}
+    # A time that no clock gives, so that whatever is written here shows.
+    os.utime(tmp_path, (1, 1))
+    with pytest.raises(Refused, match=r"it's there is refused by sh: .*it's there:1:bad"):
+        files.ensure(module, {**asked, "path": there["path"]})
+    assert tmp_path.stat().st_mtime == 1
+    assert Path(there["path"]).read_text() == "größer\n"
+    assert files.ensure(module, asked | {"content": "good"})["after"] == "good\n"
+    assert Path(there["path"]).read_text() == "good\n"
+    assert [it.name for it in tmp_path.iterdir()] == ["it's there"] and not list(Path(module.tmpdir).iterdir())
