@@ -103,7 +103,7 @@ def test_a_stopped_timer_and_a_firewall_that_is_not_loaded(host, health):
     host.check_output("systemctl stop elephant-health.timer")
     settings = "/etc/elephant/health.json"
     host.check_output(f"cp {settings} /tmp/kept")
-    host.check_output(f"sed -i 's/\"firewall\": false/\"firewall\": true/' {settings}; nft add table inet elephant")
+    host.check_output(f'sed -i \'s/"firewall": false/"firewall": true/\' {settings}; nft add table inet elephant')
     try:
         told = health()
         assert names(told) == {"units"} and "stopped: elephant-health.timer" in told["line"]

@@ -185,8 +185,50 @@ def test_a_restore_is_rehearsed_on_the_standby(host):
         return
     assert "every table and index is whole" in said
     result = json.loads(host.file("/var/lib/pgbackrest/elephant-rehearsal.json").content_string)
-    assert result["ok"] and result["backup"]
+    assert result["ok"] and [it["repository"] for it in result["repositories"]] == list(REPOSITORIES)
     assert not host.file("/var/lib/pgbackrest/rehearsal").exists
+
+
+def test_a_rehearsal_without_room_is_refused(host):
+    if leads(host):
+        pytest.skip("the leader does not rehearse")
+    done = run(host, with_settings(host, minimum_free_mb=10**9) + " rehearse")
+    assert done.rc == 1 and "of which 1000000000 stay free" in done.stderr, done.stdout + done.stderr
+    assert not host.file("/var/lib/pgbackrest/rehearsal").exists
+
+
+def test_a_broken_page_is_told_by_the_backup_and_by_the_rehearsal(host):
+    """On the standby, from which backups are taken; the leader's page is whole."""
+    if leads(host):
+        pytest.skip("backups are taken from the standby")
+    leader = machine("db-1")
+    sql(leader, "CREATE TABLE IF NOT EXISTS pages (n int PRIMARY KEY)")
+    sql(leader, "INSERT INTO pages SELECT generate_series(1, 10000) ON CONFLICT DO NOTHING")
+    assert sql(leader, "SHOW data_checksums") == "on"
+    sql(leader, "CHECKPOINT; SELECT pg_switch_wal()")
+    point = sql(leader, "SELECT pg_current_wal_lsn()")
+    for _ in range(100):
+        if sql(host, f"SELECT pg_last_wal_replay_lsn() >= '{point}'") == "t":
+            break
+        time.sleep(0.1)
+    sql(host, "CHECKPOINT")
+    file = "/var/lib/postgresql/17/main/" + sql(leader, "SELECT pg_relation_filepath('pages_pkey')")
+    host.check_output(f"cp -p {file} /var/tmp/whole")
+    try:
+        # Within the third page, behind its header.
+        host.check_output(f"head -c 200 /dev/urandom | dd of={file} bs=1 seek={2 * 8192 + 4000} conv=notrunc")
+        done = run(host, f"{TOOL} take --type=full")
+        assert done.rc == 1 and "has damaged pages" in done.stderr and "Keep the older backups" in done.stderr, done.stdout + done.stderr
+        assert host.run("systemctl start elephant-backup.service").rc != 0, "nothing is due, and the newest is still damaged"
+        done = run(host, f"{TOOL} rehearse")
+        assert done.rc == 1 and "pg_amcheck found damage in" in done.stderr and "pages_pkey" in done.stderr, done.stdout + done.stderr
+    finally:
+        host.check_output(f"cp -p /var/tmp/whole {file}")
+    done = run(host, f"{TOOL} take --type=full")
+    assert done.rc == 0, done.stderr
+    assert host.run("systemctl start elephant-backup.service").rc == 0
+    done = run(host, f"{TOOL} rehearse")
+    assert done.rc == 0, done.stderr
 
 
 def test_the_state_of_the_backups_is_told(host):

@@ -9,29 +9,34 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import server
 from meaning import meaning
-from repository import Backup, BackupError, PgBackRest
+from repository import PATIENCE, Backup, BackupError, PgBackRest
+from restore import sizes
 from settings import Settings
 from timelines import Segment, archived
 
+PROGRAMS = Path("/usr/lib/postgresql")
 PLACE = Path("/var/lib/pgbackrest/rehearsal")
 RESULT = Path("/var/lib/pgbackrest/elephant-rehearsal.json")
 # Seconds within which whole segments have to be in the archive.
 ARCHIVED_WITHIN = 300
+# Seconds between two looks at the disk.
+LOOK = 1
 # A private server: no address, no archiving, nobody's libraries or subscriptions; a scratch copy needs no fsync. Given on the command line,
 # because the copy brings the settings of the original along.
 OPTIONS = {
     "listen_addresses": "",
     "port": "5499",
-    "unix_socket_directories": str(PLACE),
     "archive_mode": "off",
     "autovacuum": "off",
     "fsync": "off",
     "hot_standby": "off",
     "logging_collector": "off",
     "max_logical_replication_workers": "0",
+    "session_preload_libraries": "",
     "shared_buffers": "64MB",
     "shared_preload_libraries": "",
     "ssl": "off",
@@ -70,7 +75,7 @@ def choose(settings: Settings) -> Target:
 def wait_until_archived(pgbackrest: PgBackRest, repository: int, target: Target) -> None:
     """Wait for the last segment. It is archived whole, so whoever replays it has the target."""
     deadline = time.monotonic() + ARCHIVED_WITHIN
-    while not archived(pgbackrest, pgbackrest.info(), repository, target.names()):
+    while not archived(pgbackrest, pgbackrest.info(PATIENCE, f"--repo={repository}"), repository, target.names()):
         if time.monotonic() > deadline:
             raise BackupError(
                 f"WAL up to {target.lsn} did not reach repository {repository} within {ARCHIVED_WITHIN} s: archiving has stopped"
@@ -92,16 +97,39 @@ def make_room(settings: Settings, backup: Backup) -> None:
         )
 
 
-def restore(pgbackrest: PgBackRest, repository: int, label: str) -> None:
+def watched(settings: Settings, command: list[str | Path]) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end; BackupError when less is left on the disk meanwhile than must stay free."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace")
+    while True:
+        try:
+            out, error = process.communicate(timeout=LOOK)
+            return subprocess.CompletedProcess(command, process.returncode, out, error)
+        except subprocess.TimeoutExpired:
+            try:
+                keep_floor(settings)
+            except BackupError:
+                process.terminate()
+                process.communicate()
+                raise
+
+
+def keep_floor(settings: Settings) -> None:
+    """BackupError when the disk is about to run full."""
+    if shutil.disk_usage(PLACE).free // 2**20 < settings.minimum_free_mb:
+        raise BackupError(f"stopped: less than {settings.minimum_free_mb} MB were left on the disk of {PLACE}")
+
+
+def restore(settings: Settings, pgbackrest: PgBackRest, repository: int, label: str) -> None:
     """Bring the files. Locks and log of its own, and no queue, so that the live archiving is not disturbed."""
     own = [
         f"--pg1-path={PLACE / 'data'}",
         f"--lock-path={PLACE / 'lock'}",
         f"--log-path={PLACE / 'log'}",
+        f"--process-max={settings.processes}",
     ]
     # To the end of the archive: a target on the border of a segment is met only by the next record, which may be an hour away.
     how = ["--type=default", "--archive-mode=off", "--no-delta", f"--tablespace-map-all={PLACE / 'tablespaces'}"]
-    done = pgbackrest.run(*own, f"--repo={repository}", f"--set={label}", *how, "restore")
+    done = watched(settings, [*pgbackrest.base, *own, f"--repo={repository}", f"--set={label}", *how, "restore"])
     if done.returncode != 0:
         raise BackupError(f"{label} cannot be restored: {meaning(done.stdout + done.stderr)}")
     data = PLACE / "data"
@@ -113,13 +141,14 @@ def restore(pgbackrest: PgBackRest, repository: int, label: str) -> None:
 def recover(settings: Settings, programs: Path, target: Target) -> None:
     """Start the copy, wait until it may write, and see that it has replayed the segment of the target."""
     data, log = PLACE / "data", PLACE / "server.log"
-    options = " ".join(f"-c {name}={value}" for name, value in OPTIONS.items())
+    # As large as the original's: recovery brings its prepared transactions back.
+    told = OPTIONS | {"unix_socket_directories": str(PLACE)} | sizes(data)
+    options = " ".join(f"-c {name}='{value}'" for name, value in told.items())
     start = [programs / "pg_ctl", "--pgdata", data, "--log", log, "--no-wait", f"--options={options}", "start"]
     subprocess.run(start, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while subprocess.run([programs / "pg_isready", "--quiet", f"--host={PLACE}", "--port=5499"], check=False).returncode != 0:
-        time.sleep(1)
-        if shutil.disk_usage(PLACE).free // 2**20 < settings.minimum_free_mb:
-            raise BackupError(f"stopped: less than {settings.minimum_free_mb} MB were left on the disk of {PLACE}")
+        time.sleep(LOOK)
+        keep_floor(settings)
         if subprocess.run([programs / "pg_ctl", "--pgdata", data, "status"], check=False, capture_output=True).returncode != 0:
             lines = [line for line in log.read_text().splitlines() if "FATAL" in line or "PANIC" in line]
             raise BackupError(f"the restored server did not start: {lines[-1] if lines else log.read_text()[-300:]}")
@@ -128,39 +157,67 @@ def recover(settings: Settings, programs: Path, target: Target) -> None:
         raise BackupError(f"the restored server ended at {done[1] if done else 'an unknown point'}, before {target.lsn}: WAL is missing")
 
 
+def check(settings: Settings, programs: Path, label: str) -> None:
+    """Look at every table and index of the copy."""
+    command = [programs / "pg_amcheck", "--all", "--install-missing", "--no-password", f"--host={PLACE}", "--port=5499"]
+    done = watched(settings, command)
+    if done.returncode != 0:
+        raise BackupError(f"pg_amcheck found damage in {label}: {' '.join((done.stdout + done.stderr).split())[:2000]}")
+
+
+def one(settings: Settings, pgbackrest: PgBackRest, programs: Path, repository: int) -> dict[str, Any]:
+    """The rehearsal of one repository; its result has a reason when anything is wrong."""
+    began, result = time.time(), {"repository": repository, "ok": False, "at": int(time.time())}
+    try:
+        backups = pgbackrest.info(PATIENCE, f"--repo={repository}").of(repository)
+        if not backups:
+            raise BackupError(f"repository {repository} has no backup that could be rehearsed")
+        target = choose(settings)
+        result |= {"backup": backups[-1].label, "target": target.lsn}
+        wait_until_archived(pgbackrest, repository, target)
+        make_room(settings, backups[-1])
+        restore(settings, pgbackrest, repository, backups[-1].label)
+        recover(settings, programs, target)
+        check(settings, programs, backups[-1].label)
+        result["ok"] = True
+        said = f"{backups[-1].label} was restored up to {target.lsn}, and every table and index is whole"
+        print(f"repository {repository}: {said}", flush=True)
+    except (BackupError, OSError, server.NotRunning, subprocess.CalledProcessError) as error:
+        result["reason"] = str(error)
+    finally:
+        subprocess.run([programs / "pg_ctl", "--pgdata", PLACE / "data", "--mode=immediate", "stop"], check=False, capture_output=True)
+        shutil.rmtree(PLACE, ignore_errors=True)
+        result["seconds"] = round(time.time() - began, 1)
+    return result
+
+
+def step_back(rank: int) -> None:
+    """It is another member's turn; a failure of ours is over, for that one finds out anew."""
+    print(f"{rank} members come before this one: nothing to do here")
+    if RESULT.exists() and not json.loads(RESULT.read_text())["ok"]:
+        RESULT.unlink()
+
+
 def rehearse(settings: Settings, pgbackrest: PgBackRest) -> None:
-    """One rehearsal, on the first member in the order. Leaves its result as JSON, and a failed unit if anything is wrong."""
+    """A rehearsal of each repository, on the first member in the order. Leaves its result as JSON; BackupError if anything is wrong."""
     try:
         rank = server.rank(settings)
     except server.NotRunning as reason:
         print(f"PostgreSQL does not run here, so nothing is rehearsed from here: {reason}")
         return
     if rank != 0:
-        print(f"{rank} members come before this one: nothing to do here")
+        step_back(rank)
         return
-    programs = Path("/usr/lib/postgresql") / (Path(settings.data_directory) / "PG_VERSION").read_text().strip() / "bin"
-    for repository in settings.repositories:
-        began, result = time.time(), {"repository": repository, "ok": False, "at": int(time.time())}
-        try:
-            backups = pgbackrest.info().of(repository)
-            if not backups:
-                raise BackupError(f"repository {repository} has no backup that could be rehearsed")
-            target = choose(settings)
-            result |= {"backup": backups[-1].label, "target": target.lsn}
-            wait_until_archived(pgbackrest, repository, target)
-            make_room(settings, backups[-1])
-            restore(pgbackrest, repository, backups[-1].label)
-            recover(settings, programs, target)
-            check = [programs / "pg_amcheck", "--all", "--install-missing", "--no-password", f"--host={PLACE}", "--port=5499"]
-            done = subprocess.run(check, check=False, capture_output=True, text=True)
-            if done.returncode != 0:
-                raise BackupError(f"pg_amcheck found damage in {backups[-1].label}: {' '.join((done.stdout + done.stderr).split())[:2000]}")
-            result["ok"] = True
-            print(f"repository {repository}: {backups[-1].label} was restored up to {target.lsn}, and every table and index is whole")
-        except (BackupError, server.NotRunning, subprocess.CalledProcessError) as error:
-            result["reason"] = str(error)
-            raise BackupError(str(error)) from error
-        finally:
-            subprocess.run([programs / "pg_ctl", "--pgdata", PLACE / "data", "--mode=immediate", "stop"], check=False, capture_output=True)
-            shutil.rmtree(PLACE, ignore_errors=True)
-            RESULT.write_text(json.dumps(result | {"seconds": round(time.time() - began, 1)}))
+    programs = PROGRAMS / (Path(settings.data_directory) / "PG_VERSION").read_text().strip() / "bin"
+    results = []
+    try:
+        for repository in settings.repositories:
+            # One that is away keeps no rehearsal from the others.
+            results.append(one(settings, pgbackrest, programs, repository))
+    finally:
+        whole = len(results) == len(settings.repositories)
+        told = {"ok": whole and all(it["ok"] for it in results), "at": int(time.time()), "repositories": results}
+        reasons = "; ".join(it["reason"] for it in results if not it["ok"])
+        RESULT.write_text(json.dumps(told | ({"reason": reasons} if reasons else {})))
+    if reasons:
+        raise BackupError(reasons)

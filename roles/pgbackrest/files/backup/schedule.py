@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 
 import server
 import taking
@@ -51,6 +52,19 @@ def take(settings: Settings, pgbackrest: PgBackRest, repository: int, rank: int)
     raise BackupError(f"repository {repository}: backup failed: {failure}")
 
 
+def each(settings: Settings, act: Callable[[int], str]) -> None:
+    """Do it for each repository and print what it answers."""
+    failures = []
+    for repository in settings.repositories:
+        # One that is away, or that something is wrong with, keeps no backup from the others.
+        try:
+            print(act(repository), flush=True)
+        except BackupError as reason:
+            failures.append(str(reason))
+    if failures:
+        raise BackupError("; ".join(failures))
+
+
 def run(settings: Settings, pgbackrest: PgBackRest) -> None:
     """One firing of the timer."""
     try:
@@ -60,15 +74,7 @@ def run(settings: Settings, pgbackrest: PgBackRest) -> None:
         return
     # All timers may fire in one second, after a boot for instance: the first in the order gets its lock before the next one looks.
     time.sleep(rank * settings.stagger_seconds)
-    failures = []
-    for repository in settings.repositories:
-        # One that is away keeps no backup from the others.
-        try:
-            print(take(settings, pgbackrest, repository, rank), flush=True)
-        except BackupError as reason:
-            failures.append(str(reason))
-    if failures:
-        raise BackupError("; ".join(failures))
+    each(settings, lambda repository: take(settings, pgbackrest, repository, rank))
 
 
 def now(settings: Settings, pgbackrest: PgBackRest, kind: str) -> None:
@@ -78,6 +84,10 @@ def now(settings: Settings, pgbackrest: PgBackRest, kind: str) -> None:
     except server.NotRunning as reason:
         print(f"PostgreSQL does not run here, so no backup is taken from here: {reason}", file=sys.stderr)
         return
-    for repository in settings.repositories if rank == 0 else []:
+
+    def ask(repository: int) -> str:
         newest = taking.take(pgbackrest, repository, kind)
-        print(f"repository {repository}: {newest.label} is complete, {newest.size // 2**20} MB of database")
+        return f"repository {repository}: {newest.label} is complete, {newest.size // 2**20} MB of database"
+
+    if rank == 0:
+        each(settings, ask)

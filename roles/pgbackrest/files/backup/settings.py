@@ -25,6 +25,8 @@ class Settings:
     grace_hours: float
     stagger_seconds: float
     minimum_free_mb: int
+    # Of pgBackRest while the database runs beside it.
+    processes: int = 1
 
 
 def read(path: Path = PATH) -> Settings:
