@@ -176,9 +176,9 @@ def configured_data(asked: Asked) -> str:
 
 
 def log_tail(lines: int = 40) -> list[str]:
-    """The newest lines of the server's log."""
-    files = sorted(Path("/var/log/postgresql").glob("postgresql-*.log"), key=lambda it: it.stat().st_mtime)
-    return files[-1].read_text(errors="replace").splitlines()[-lines:] if files else []
+    """The newest lines of the log that the server says it writes."""
+    name = sql("SELECT pg_current_logfile()", ok=False).strip()
+    return Path(name).read_text(errors="replace").splitlines()[-lines:] if name and Path(name).is_file() else []
 
 
 def lost(found: dict[str, Any]) -> str:

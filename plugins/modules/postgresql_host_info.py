@@ -59,6 +59,10 @@ codename:
   description: Name of the host's release, as in C(trixie).
   returned: always
   type: str
+mount:
+  description: Whether the data directory is the root of a mount and has no database.
+  returned: always
+  type: bool
 unfit:
   description: Whether the data directory is there with an owner or a mode with which PostgreSQL refuses to start.
   returned: always
@@ -143,6 +147,7 @@ def main() -> None:
         disk_mb=shutil.disk_usage(existing(data)).total // 1048576,
         absent=[it for it in [asked["data_directory"], *asked["paths"]] if not Path(it).exists()],
         codename=platform.freedesktop_os_release().get("VERSION_CODENAME", ""),
+        mount=data.is_mount() and not (data / "PG_VERSION").exists(),
         unfit=not missing and data.exists() and unfit(data),
     )
 

@@ -213,6 +213,17 @@ def refusal_fixture() -> Callable[[str, dict[str, Any]], str | None]:
 
 
 @pytest.fixture(name="rendered", scope="session")
-def rendered_fixture() -> Callable[[str, dict[str, Any], str], Any]:
-    """`rendered(role, variables, name)`: what one of the role's own variables becomes."""
-    return lambda role, variables, name: _templar(_merged(role, variables)).template(trust_as_template(f"{{{{ {name} }}}}"))
+def rendered_fixture() -> Callable[..., Any]:
+    """`rendered(role, variables, name)`: what one of the role's own variables becomes; a fourth argument are a task's vars."""
+
+    def render(role: str, variables: dict[str, Any], name: str, of_task: dict[str, Any] | None = None) -> Any:
+        return _templar(_merged(role, variables) | _trusted(of_task or {})).template(trust_as_template(f"{{{{ {name} }}}}"))
+
+    return render
+
+
+@pytest.fixture(name="mapped", scope="session")
+def mapped_fixture() -> Callable[[dict[str, Any], str], Any]:
+    """`mapped(variables, name)`: what playbooks/vars/cluster.yml makes of a variable where the user set these."""
+    mapping = _yaml(ROOT / "playbooks/vars/cluster.yml")
+    return lambda variables, name: _templar(MAGIC | _trusted(variables) | mapping).template(trust_as_template(f"{{{{ {name} }}}}"))

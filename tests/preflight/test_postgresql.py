@@ -38,3 +38,26 @@ def test_a_repository_without_an_address(refusal):
 def test_the_projects_repository_needs_no_more_than_its_name(refusal):
     assert refusal("postgresql", {"postgresql_source": "upstream"}) is None
     assert "distribution, upstream" in refusal("postgresql", {"postgresql_source": "pgdg"})
+
+
+def test_a_kernel_that_leaves_a_few_mib_more_or_less_asks_for_no_restart(rendered):
+    def sized(memory):
+        host = {"memory_mb": memory, "disk_mb": 50000, "processors": 2}
+        return rendered("postgresql", {"__postgresql_host": host}, "__postgresql_sizing")
+
+    assert sized(3917) == sized(3919) == sized(3921)
+    assert sized(3921)["shared_buffers"] == "976MB"
+    assert sized(4096)["shared_buffers"] == "1024MB"
+
+
+@pytest.mark.parametrize(
+    ("variables", "place"),
+    [
+        ({}, "/var/lib/postgresql/17/main"),
+        ({"postgresql_version": "18"}, "/var/lib/postgresql/18/main"),
+        ({"patroni_data_directory": "/srv/pg/17/main"}, "/srv/pg/17/main"),
+    ],
+)
+def test_whoever_asks_for_the_data_directory_is_told_one(mapped, variables, place):
+    roles = ("postgresql", "pgbackrest", "replication")
+    assert {role: mapped(variables, f"{role}_data_directory") for role in roles} == dict.fromkeys(roles, place)

@@ -42,7 +42,7 @@ def test_under_load_the_lead_is_handed_over_and_the_old_leader_follows_without_a
     cluster.sh(old, "runuser -u postgres -- pgbench -q -i -s 5 postgres")
     cluster.sh(old, "systemd-run --quiet --collect --unit pgbench --uid postgres pgbench -n -c 2 -T 300 postgres")
     since = cluster.sh(old, "date '+%F %T'")
-    logged = int(cluster.sh(old, "cat /var/log/postgresql/*.log | wc -l"))
+    logged = int(cluster.sh(old, "cat /var/log/postgresql/elephant/*.log | wc -l"))
     run = playbook("switchover")
     cluster.sh(old, "systemctl stop pgbench", ok=False)
     assert run.status == 0, run.output
@@ -53,7 +53,8 @@ def test_under_load_the_lead_is_handed_over_and_the_old_leader_follows_without_a
     cluster.whole()
     assert cluster.leader() == new
     # PostgreSQL's own log on its way down and up again, and Patroni's.
-    log = cluster.sh(old, f"cat /var/log/postgresql/*.log | tail -n +{logged + 1}; journalctl -u patroni --since '{since}' --output cat")
+    both = f"cat /var/log/postgresql/elephant/*.log | tail -n +{logged + 1}; journalctl -u patroni --since '{since}' --output cat"
+    log = cluster.sh(old, both)
     assert "running pg_rewind" not in log.lower()
     assert "was interrupted" not in log and "was shut down at" in log, log[-3000:]
     cluster.sql(new, "DROP TABLE pgbench_accounts, pgbench_branches, pgbench_history, pgbench_tellers")

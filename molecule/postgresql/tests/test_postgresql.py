@@ -49,4 +49,4 @@ def test_alter_system_is_no_third_place_for_settings(host, scratch):
 
 
 def test_logs_are_outside_the_data(host, scratch):
-    assert scratch("SELECT pg_current_logfile()").startswith("/var/log/postgresql/postgresql-")
+    assert scratch("SELECT pg_current_logfile()").startswith("/var/log/postgresql/elephant/postgresql-")

@@ -193,7 +193,7 @@ def test_a_standby_is_copied_from_the_repository_while_the_leader_is_written_to(
     sql(host, "CREATE TABLE IF NOT EXISTS written (id bigserial PRIMARY KEY, at timestamptz DEFAULT clock_timestamp())")
     # Every command that a walsender gets is logged, so that a base backup, however short, leaves a trace.
     log_replication(host, "on")
-    log = host.check_output("ls -t /var/log/postgresql/*.log | head -1")
+    log = host.check_output("ls -t /var/log/postgresql/elephant/*.log | head -1")
     lines, began = int(host.check_output(f"wc -l < {log}")), clock(machine(standby))
     host.check_output(
         "systemd-run --quiet --unit written runuser -u postgres -- sh -c"
