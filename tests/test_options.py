@@ -9,11 +9,18 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
-ROLES = ("node", "firewall", "certificates", "postgresql", "databases")
+ROLES = ("node", "firewall", "certificates", "etcd", "postgresql", "patroni", "databases")
 
 # Turned elsewhere: option, and the file (of the role's scenarios, or of the fast tests) that turns it with extra variables.
 ELSEWHERE = {
     "certificates_accept_new_authority": "molecule/certificates-options/tests/test_authority.py",
+    # What an archive is called tells its version where its name does not.
+    "etcd_archive_version": "tests/preflight/test_versions.py",
+    "etcd_lost_cluster": "molecule/etcd-lost/tests/test_lost.py",
+    # With a program in pgBackRest's place here; with backups in every scenario of the whole cluster.
+    "patroni_pgbackrest_stanza": "molecule/patroni-operate/tests/test_playbooks.py",
+    "patroni_postgresql_version": "molecule/patroni-operate/tests/test_operate.py",
+    "patroni_single_member": "tests/preflight/test_patroni.py",
     # Every repository has its own; what has no other refuses.
     "postgresql_version": "molecule/postgresql-options/tests/test_postgresql.py",
 }

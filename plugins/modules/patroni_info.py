@@ -89,7 +89,9 @@ options:
     type: int
     default: 0
   wait:
-    description: Seconds to wait until the member is settled. 0 only looks.
+    description:
+      - Seconds to wait until the member is settled. 0 only looks.
+      - A standby that is being copied may take longer, until nothing has moved for two minutes or the copy was begun for the fourth time.
     type: int
     default: 0
   gone:
@@ -97,9 +99,16 @@ options:
     type: str
     default: ""
   expect_pending:
-    description: Wait, at most these seconds, until the leader says that a restart is pending; not to see it is no failure.
+    description:
+      - Ask the member's PostgreSQL what its files and O(changed_parameters) leave to a restart.
+      - Where that is something, wait, at most these seconds, until Patroni says so too. Not to hear it is no failure.
     type: int
     default: 0
+  changed_parameters:
+    description: PostgreSQL parameters that were just changed in the DCS.
+    type: list
+    elements: str
+    default: []
 author:
   - The Elephant authors (@elephant)
 attributes:
@@ -134,6 +143,14 @@ version:
   description: Patroni's version, installed or, where it is not, on offer.
   returned: always
   type: str
+watchdog:
+  description: Whether there is a device that resets a host whose Patroni hangs.
+  returned: always
+  type: bool
+pending:
+  description: Members that wait for a restart of PostgreSQL, with the parameters that need it.
+  returned: always
+  type: dict
 pending_not_lowered:
   description: Members that wait for a restart for more than limits that were lowered.
   returned: always
@@ -178,6 +195,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.elephant.ha.plugins.module_utils import units
+from ansible_collections.elephant.ha.plugins.module_utils.copying import Progress
 from ansible_collections.elephant.ha.plugins.module_utils.patroni_rest import (
     ETCD_OPTIONS,
     LEADERS,
@@ -190,7 +208,8 @@ from ansible_collections.elephant.ha.plugins.module_utils.patroni_rest import (
 
 # What a standby checks against its leader's when it replays WAL.
 LIMITS = ("max_connections", "max_locks_per_transaction", "max_prepared_transactions", "max_wal_senders", "max_worker_processes")
-
+# Patroni's word for a standby that is being copied.
+COPIED = "creating replica"
 
 DIRECTORY = {
     "path": {"type": "path", "required": True},
@@ -212,7 +231,10 @@ def settled(name: str, cluster: dict[str, Any] | None, synchronous_members: int)
         return "it is not a member of the cluster yet"
     if own.get("role") not in LEADERS and own.get("state") != "streaming":
         return f"it does not stream from the leader (its state is {own.get('state')!r})"
-    if 0 < synchronous_members <= len(members) and not any(it.get("role") in SYNCHRONOUS for it in members.values()):
+    # One that is being copied is waited for where it is seen to come further: on its own host.
+    copied_elsewhere = own.get("role") in LEADERS and any(it.get("state") == COPIED for it in members.values())
+    expected = 0 < synchronous_members <= len(members) and not copied_elsewhere
+    if expected and not any(it.get("role") in SYNCHRONOUS for it in members.values()):
         return "no standby is synchronous"
     return ""
 
@@ -320,13 +342,47 @@ def entries(directory: str) -> list[str]:
     return sorted(it.name for it in path.iterdir()) if path.is_dir() else []
 
 
-def wait_for(asked: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
-    """Look again until settled, until a restart is pending, or until the time is over."""
-    deadline = time.monotonic() + max(asked["wait"], asked["expect_pending"])
+# To read pg_file_settings is to parse the files, which marks what of them this session could take over at a restart only; so no reload
+# has to have arrived before. What stands on the command line is Patroni's own and overrides the files.
+LEFT_TO_A_RESTART = (
+    "SELECT count(*) FROM pg_file_settings",
+    "SELECT lower(name), pending_restart AND source <> 'command line' FROM pg_settings WHERE pending_restart OR context = 'postmaster'",
+)
+
+
+def left_to_a_restart(printed: str, changed: list[str]) -> tuple[list[str], list[str]]:
+    """Of what psql `printed`: the parameters whose new value stands in this member's files, and those `changed` in the DCS."""
+    rows = dict(line.split("|") for line in printed.splitlines() if "|" in line)
+    return sorted(name for name, waits in rows.items() if waits == "t"), sorted(rows.keys() & {it.lower() for it in changed})
+
+
+def wait_until_pending(asked: dict[str, Any], state: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Look again until Patroni says what its PostgreSQL says, or the time is over; the last look, and what waits in this member's files."""
+    queries = [f"--command={it}" for it in LEFT_TO_A_RESTART]
+    printed = output("runuser", "--user=postgres", "--", "psql", "--no-psqlrc", "--tuples-only", "--no-align", *queries, "postgres")
+    own, changed = left_to_a_restart(printed, asked["changed_parameters"])
+    deadline = time.monotonic() + (asked["expect_pending"] if own or changed else 0)
     while time.monotonic() < deadline:
-        if asked["wait"] and not misses(asked, state["cluster"]):
+        said = pending(state["cluster"])
+        if said and set(own) <= set(said.get(asked["name"], [])):
             break
-        if asked["expect_pending"] and pending(state["cluster"]):
+        time.sleep(0.25)
+        state = look(asked)
+    return state, own
+
+
+def wait_for(asked: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
+    """Look again until settled, or until the time is over.
+
+    How long a copy takes is a matter of how large the database is: while a standby that is being copied comes any further it is not over.
+    """
+    deadline, progress = time.monotonic() + asked["wait"], Progress()
+    while asked["wait"] and misses(asked, state["cluster"]):
+        own = state["member"] or {}
+        # A leader's pgbackrest archives.
+        if own.get("role") not in ("primary", "master", "standby_leader"):
+            progress.look(own)
+        if time.monotonic() > deadline and (not progress.begun or progress.too_often or progress.stalled):
             break
         time.sleep(0.25)
         state = look(asked)
@@ -379,12 +435,15 @@ def main() -> None:
             "wait": {"type": "int", "default": 0},
             "gone": {"type": "str", "default": ""},
             "expect_pending": {"type": "int", "default": 0},
+            "changed_parameters": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
     asked = module.params
     installed = packages(asked["packages"])
-    state = wait_for(asked, look(asked))
+    state, own = wait_for(asked, look(asked)), []
+    if asked["expect_pending"]:
+        state, own = wait_until_pending(asked, state)
     missing_place = misses(asked, state["cluster"])
     if asked["wait"] and missing_place.startswith(f"{asked['gone']} still"):
         module.fail_json(
@@ -400,6 +459,8 @@ def main() -> None:
     member = state["member"] or {}
     unit = units.state(asked["unit"])
     waiting, less = pending(state["cluster"]), lowered(state["cluster"])
+    if own:
+        waiting[asked["name"]] = sorted({*waiting.get(asked["name"], []), *own})
     living = lives_as(asked["config_directory"])
     marks = [asked["paused_mark"]] if Path(asked["paused_mark"]).exists() else []
     module.exit_json(
@@ -419,7 +480,7 @@ def main() -> None:
         has_data=bool(entries(asked["data_directory"])),
         is_cluster=(Path(asked["data_directory"]) / "PG_VERSION").exists(),
         config=entries(asked["config_directory"]),
-        watchdog=Path("/dev/watchdog").exists(),
+        watchdog=Path("/dev/watchdog").is_char_device(),
         answers=state["member"] is not None,
         is_leader=member.get("role") in ("primary", "master", "standby_leader"),
         paused=bool((state["cluster"] or {}).get("pause")),

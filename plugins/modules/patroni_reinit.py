@@ -88,9 +88,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.elephant.ha.plugins.module_utils.copying import ATTEMPTS, STALL_SECONDS, Progress
 from ansible_collections.elephant.ha.plugins.module_utils.patroni_rest import LEADERS, REST_OPTIONS, SYNCHRONOUS, Https, Unreachable
-
-COPIERS = ("pgbackrest", "pg_basebackup")
 
 
 class Failed(Exception):
@@ -130,24 +129,6 @@ def configuration(method: str, repository_command: str) -> dict[str, Any]:
     return {"postgresql": {"create_replica_methods": ["repository"], "repository": copy}}
 
 
-def words(path: Path) -> str:
-    """A file of /proc, empty when its process is gone."""
-    try:
-        return path.read_text()
-    except OSError:
-        return ""
-
-
-def copiers(proc: Path = Path("/proc")) -> tuple[set[int], int]:
-    """The processes that copy (not those that they started themselves), and the bytes that all of them have moved."""
-    found = {int(it.name) for it in proc.iterdir() if it.name.isdigit() and words(it / "comm").strip() in COPIERS}
-    parents = {pid: words(proc / str(pid) / "stat").rpartition(")")[2].split()[1:2] for pid in found}
-    moved = [
-        line.split(": ")[1] for pid in found for line in words(proc / str(pid) / "io").splitlines() if line.startswith(("rchar", "wchar"))
-    ]
-    return {pid for pid in found if parents[pid] and int(parents[pid][0]) not in found}, sum(map(int, moved))
-
-
 def reloaded(rest: Https, unit: str, seconds: int) -> None:
     """Patroni has read its files again. It does so between two rounds of its loop; each round shows in dcs_last_seen."""
     subprocess.run(["systemctl", "reload", unit], check=True, capture_output=True, text=True)
@@ -169,21 +150,16 @@ def stuck(state: str) -> str:
 
 def watch(rest: Https, asked: dict[str, Any], before: str | None) -> None:
     """Until the standby streams from a PostgreSQL that was started anew; raises Failed when it stalls or tries too often."""
-    last, moved, begun = None, time.monotonic(), set()
+    progress = Progress(asked["stall_seconds"], asked["attempts"])
     while True:
         own, cluster = rest.ask("/patroni"), rest.ask("/cluster")
         started = own.get("postmaster_start_time")
         if started and started != before and in_place(asked["name"], cluster, asked["synchronous_members"]):
             return
-        copying, volume = copiers()
-        begun |= copying
-        xlog = own.get("xlog") or {}
-        now = (own.get("state"), xlog.get("received_location"), xlog.get("replayed_location"), volume, len(begun))
-        if now != last:
-            last, moved = now, time.monotonic()
-        if len(begun) > asked["attempts"]:
-            raise Failed(f"the copy was begun {len(begun)} times and never ended well")
-        if time.monotonic() - moved > asked["stall_seconds"]:
+        progress.look(own)
+        if progress.too_often:
+            raise Failed(f"the copy was begun {len(progress.begun)} times and never ended well")
+        if progress.stalled:
             raise Failed(f"nothing moved for {asked['stall_seconds']} s: {stuck(own.get('state', ''))}")
         time.sleep(1)
 
@@ -197,8 +173,8 @@ def main() -> None:
             "repository_command": {"type": "str", "default": ""},
             "config_directory": {"type": "path", "required": True},
             "synchronous_members": {"type": "int", "default": 0},
-            "stall_seconds": {"type": "int", "default": 120},
-            "attempts": {"type": "int", "default": 3},
+            "stall_seconds": {"type": "int", "default": STALL_SECONDS},
+            "attempts": {"type": "int", "default": ATTEMPTS},
             "unit": {"type": "str", "default": "patroni.service"},
             **REST_OPTIONS,
         },

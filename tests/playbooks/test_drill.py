@@ -12,7 +12,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 ANSIBLE_PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
 FAULTS = yaml.safe_load((ROOT / "playbooks/drill/vars/faults.yml").read_text())
-WORST_CASES = yaml.safe_load((ROOT / "roles/patroni/vars/main/judgement.yml").read_text())["__patroni_worst_cases"]
+FAILURES = yaml.safe_load((ROOT / "roles/patroni/vars/main/judgement.yml").read_text())["__patroni_failures"]
 
 
 def inventory(etcd: int, postgresql: int) -> str:
@@ -68,7 +68,7 @@ def test_a_host_with_both_jobs(tmp_path):
 @pytest.mark.parametrize("name", FAULTS["drill_faults"])
 def test_every_fault_is_whole(name):
     fault = FAULTS["drill_faults"][name]
-    assert fault["bound"] == "none" or fault["bound"] in WORST_CASES
+    assert fault["bound"] == "none" or fault["bound"] in FAILURES
     assert set(fault["hold"]) == {"ttl", "seconds"}
     assert isinstance(fault["moves"], bool)
     assert fault["lasts"] > 0

@@ -6,7 +6,7 @@ import subprocess
 import time
 
 import pytest
-from ansible_collections.elephant.ha.plugins.module_utils import units
+from ansible_collections.elephant.ha.plugins.module_utils import copying, units
 from ansible_collections.elephant.ha.plugins.modules import patroni_failover as failover
 from ansible_collections.elephant.ha.plugins.modules import patroni_info as info
 from ansible_collections.elephant.ha.plugins.modules import patroni_reinit as reinit
@@ -154,7 +154,7 @@ def test_copies_are_counted_with_what_they_moved(tmp_path):
         (folder / "comm").write_text(name + "\n")
         (folder / "stat").write_text(f"{pid} (a (b) c) S {parent} 0\n")
         (folder / "io").write_text(f"rchar: {moved}\nwchar: 0\nsyscr: 9\n")
-    assert reinit.copiers(tmp_path) == ({10, 13}, 13)
+    assert copying.copiers(tmp_path) == ({10, 13}, 13)
 
 
 def test_a_file_is_due_when_it_is_newer_than_the_last_reading_and_not_of_the_future(tmp_path):
