@@ -1,6 +1,7 @@
 """Judged by patronictl, psql, the REST API and systemd, not by the files that the role wrote."""
 
 import json
+import re
 
 import pytest
 
@@ -95,6 +96,28 @@ def test_settings_that_the_design_promises_are_in_force(host):
     )
 
 
+def test_slow_statements_lock_waits_and_checkpoints_are_logged_for_a_week(host):
+    wanted = {
+        "log_checkpoints": "on",
+        "log_filename": "postgresql-%a.log",
+        "log_lock_waits": "on",
+        "log_min_duration_statement": "1s",
+        "log_rotation_age": "1d",
+        "log_rotation_size": "0",
+        "log_truncate_on_rotation": "on",
+        "logging_collector": "on",
+    }
+    assert {it: sql(host, f"SHOW {it}") for it in wanted} == wanted
+    log = sql(host, "SELECT pg_current_logfile()")
+    sql(host, "SELECT pg_sleep(1.1), 'a slow statement'")
+    assert host.run("timeout 30 sh -c 'until grep -q %s %s; do sleep 0.2; done'", "duration: .*a slow statement", log).rc == 0
+    modes = host.check_output("stat -c '%%a %%U %%G' /var/log/postgresql/elephant %s", log)
+    assert modes.splitlines() == ["2750 postgres adm", "640 postgres adm"]
+    # Debian rotates by copying and truncating what its pattern reaches.
+    reached = host.check_output("sed -n 's/ *{$//p' /etc/logrotate.d/postgresql-common")
+    assert reached and log not in host.run(f"ls {reached}").stdout
+
+
 def test_the_cluster_has_the_settings_of_the_fast_preset(host, curl):
     _, body = rest(host, "/config")
     config = json.loads(body)
@@ -152,3 +175,12 @@ def test_the_unit_never_gives_up_and_spares_postgresql(host):
     assert dict(it.split("=", 1) for it in shown.splitlines()) == wanted
     assert "/var/lib/postgresql/17/main" in host.check_output("systemctl show patroni --property RequiresMountsFor")
     assert host.run("systemctl list-units --no-legend 'postgresql@*'").stdout.strip() == ""
+
+
+def test_the_unit_can_do_little_but_run_postgresql(host):
+    said = host.run("systemd-analyze security --offline=true /etc/systemd/system/patroni.service").stdout
+    assert float(re.search(r"Overall exposure level for \S+: ([\d.]+)", said)[1]) <= 2.5, said
+    # Against a shortage of memory Patroni and the postmaster are held, and backends are not.
+    assert host.check_output("systemctl show patroni --value --property OOMScoreAdjust") == "-900"
+    given = "tr '\\0' '\\n' < /proc/$(head -n 1 /var/lib/postgresql/17/main/postmaster.pid)/environ | grep ^PG_OOM | sort"
+    assert host.check_output(given).split() == ["PG_OOM_ADJUST_FILE=/proc/self/oom_score_adj", "PG_OOM_ADJUST_VALUE=0"]

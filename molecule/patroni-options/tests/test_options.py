@@ -1,0 +1,122 @@
+"""What each option does, judged by patronictl, psql, etcdctl and systemd. alpha on db-1 leads for as long as it lives: beta never may."""
+
+import json
+import time
+
+DATA = "/srv/pg/17/main"
+LEADER, STANDBY = "db-1", "db-2"
+HERE = "The settings of this host are in place"
+UNREAD = "What Patroni has not read yet is read now"
+RELOAD = "Reload Patroni"
+SETTINGS = "The cluster's settings are those of the variables"
+
+
+def members(hosts):
+    return {it["Member"]: it for it in json.loads(hosts.sh(LEADER, "patronictl list --format json"))}
+
+
+def config(hosts):
+    command = "patronictl show-config | python3 -c 'import json, sys, yaml; print(json.dumps(yaml.safe_load(sys.stdin)))'"
+    return json.loads(hosts.sh(LEADER, command))
+
+
+def until(condition, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+
+
+def pending(hosts):
+    return {name for name, it in members(hosts).items() if it.get("Pending restart")}
+
+
+def test_members_have_the_names_the_cluster_and_the_tags_that_were_given(hosts):
+    rows = members(hosts)
+    assert {name: (it["Cluster"], it["Role"]) for name, it in rows.items()} == {
+        "alpha": ("other", "Leader"),
+        "beta": ("other", "Sync Standby"),
+    }
+    assert rows["alpha"]["Tags"] == {"place": "cellar"} and rows["beta"]["Tags"] == {"nofailover": True}
+    # A tag that Patroni knows is obeyed.
+    said = hosts.sh(LEADER, "patronictl switchover other --leader alpha --candidate beta --force 2>&1", ok=False)
+    assert "Successfully switched over" not in said and members(hosts)["alpha"]["Role"] == "Leader", said
+
+
+def test_the_data_are_where_they_were_told_to_be_and_nowhere_else(hosts):
+    for name in (LEADER, STANDBY):
+        assert hosts.sql(name, "SHOW data_directory") == DATA
+        assert hosts.sh(name, f"stat -c '%a %U' {DATA}; ls -A /var/lib/postgresql") == "700 postgres"
+        assert DATA in hosts.sh(name, "systemctl show patroni --property RequiresMountsFor")
+        assert hosts.sql(name, "SHOW ssl_cert_file") == "/srv/tls/elephant/postgresql.crt"
+
+
+def test_etcd_lets_in_the_user_that_was_named_and_has_the_cluster_under_its_scope(hosts):
+    keys = hosts.sh("etcd-1", "set -a; . /etc/elephant/etcdctl.env; etcdctl get /service/ --prefix --keys-only")
+    assert {it.split("/")[2] for it in keys.split()} == {"other"}
+    assert hosts.sh("etcd-1", "set -a; . /etc/elephant/etcdctl.env; etcdctl user list").split() == ["keeper", "root"]
+
+
+def test_the_preset_with_what_was_set_over_it_is_in_force(hosts):
+    found = config(hosts)
+    wanted = {"ttl": 45, "loop_wait": 5, "retry_timeout": 10, "primary_start_timeout": 15, "synchronous_mode_strict": True}
+    assert {it: found[it] for it in wanted} == wanted and "maximum_lag_on_failover" not in found
+    # A setting of null leaves it to PostgreSQL's own default.
+    wanted = {"max_connections": "120", "wal_sender_timeout": "4s", "wal_keep_size": "0"}
+    assert {it: hosts.sql(LEADER, f"SHOW {it}") for it in wanted} == wanted
+    # A member's own.
+    assert {hosts.sql(it, "SHOW log_statement") for it in (LEADER, STANDBY)} == {"ddl"}
+
+
+def test_a_line_of_ones_own_comes_before_those_of_the_clients(hosts):
+    query = "SELECT user_name[1] || ' ' || netmask || ' ' || auth_method FROM pg_hba_file_rules WHERE type = 'hostssl' ORDER BY rule_number"
+    rows = hosts.sql(LEADER, query).splitlines()
+    assert rows.index("auditor 255.255.255.128 scram-sha-256") < rows.index("all 255.255.255.0 scram-sha-256")
+
+
+def test_what_waits_for_a_restart_is_said_wherever_it_was_set(hosts, converge):
+    started = {name: hosts.sql(name, "SELECT pg_postmaster_start_time()") for name in (LEADER, STANDBY)}
+    # Of this host's own file: one that everybody thinks of, and one that few do.
+    run = converge("-e", json.dumps({"postgresql_parameters": {"shared_buffers": "264MB", "autovacuum_freeze_max_age": 300000000}}))
+    assert run.status == 0, run.output
+    assert run.changed == {(name, task) for name in (LEADER, STANDBY) for task in (HERE, UNREAD, RELOAD)}, run.output
+    for name in ("alpha", "beta"):
+        assert f"{name}: autovacuum_freeze_max_age, shared_buffers" in run.said, run.output
+    until(lambda: pending(hosts) == {"alpha", "beta"})
+    # Put back, nothing waits and nothing is said.
+    run = converge()
+    assert run.status == 0 and "a restart is pending" not in run.said, run.output
+    until(lambda: not pending(hosts))
+    # Of the cluster's settings.
+    given = {"max_connections": 120, "wal_sender_timeout": "4s", "wal_keep_size": None}
+    run = converge("-e", json.dumps({"patroni_parameters": {**given, "track_activity_query_size": 2048}}))
+    assert run.status == 0 and run.changed == {(LEADER, SETTINGS)}, run.output
+    assert "alpha: track_activity_query_size" in run.said, run.output
+    run = converge()
+    assert run.status == 0 and run.changed == {(LEADER, SETTINGS)}, run.output
+    until(lambda: not pending(hosts))
+    assert started == {name: hosts.sql(name, "SELECT pg_postmaster_start_time()") for name in (LEADER, STANDBY)}
+
+
+def test_a_mount_point_is_refused_as_data_directory(hosts, converge):
+    hosts.sh(LEADER, "mkdir -p /srv/disk && mount -t tmpfs none /srv/disk && mkdir /srv/disk/lost+found")
+    try:
+        run = converge("-e", "postgresql_data_directory=/srv/disk", "-e", "patroni_data_directory=/srv/disk", "--limit", LEADER)
+        assert run.status != 0 and "/srv/disk is itself a mount point of db-1; keep the data in a folder below it" in run.said, run.output
+        assert run.changed == set()
+    finally:
+        hosts.sh(LEADER, "umount /srv/disk && rmdir /srv/disk")
+
+
+def test_strict_writes_stop_while_no_standby_is_synchronous(hosts):
+    write = "timeout 10 runuser -u postgres -- psql -Xqd postgres -c 'SELECT pg_logical_emit_message(true, $$t$$, $$w$$)'"
+    hosts.sh(LEADER, write)
+    hosts.sh(STANDBY, "systemctl stop patroni")
+    try:
+        hosts.wait(LEADER, "SELECT count(*) FROM pg_stat_replication", "0")
+        until(lambda: "beta" not in members(hosts) or members(hosts)["beta"]["Role"] != "Sync Standby")
+        assert hosts.sh(LEADER, f"{write}; echo $?", ok=False).endswith("124")
+    finally:
+        hosts.sh(STANDBY, "systemctl start patroni")
+    hosts.wait(LEADER, "SELECT sync_state FROM pg_stat_replication", "sync")
+    hosts.sh(LEADER, write)
