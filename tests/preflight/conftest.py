@@ -220,10 +220,3 @@ def rendered_fixture() -> Callable[..., Any]:
         return _templar(_merged(role, variables) | _trusted(of_task or {})).template(trust_as_template(f"{{{{ {name} }}}}"))
 
     return render
-
-
-@pytest.fixture(name="mapped", scope="session")
-def mapped_fixture() -> Callable[[dict[str, Any], str], Any]:
-    """`mapped(variables, name)`: what playbooks/vars/cluster.yml makes of a variable where the user set these."""
-    mapping = _yaml(ROOT / "playbooks/vars/cluster.yml")
-    return lambda variables, name: _templar(MAGIC | _trusted(variables) | mapping).template(trust_as_template(f"{{{{ {name} }}}}"))

@@ -60,4 +60,5 @@ def test_a_kernel_that_leaves_a_few_mib_more_or_less_asks_for_no_restart(rendere
 )
 def test_whoever_asks_for_the_data_directory_is_told_one(mapped, variables, place):
     roles = ("postgresql", "pgbackrest", "replication")
-    assert {role: mapped(variables, f"{role}_data_directory") for role in roles} == dict.fromkeys(roles, place)
+    told = {role: mapped(f"{role}_data_directory", "a", {"postgresql": ["a"]}, **variables) for role in roles}
+    assert told == dict.fromkeys(roles, place)
