@@ -10,7 +10,7 @@ module: patroni_dynamic_configuration
 short_description: Converge the configuration that Patroni keeps in its DCS
 version_added: 0.1.0
 description:
-  - Compares the whole dynamic configuration with O(settings) and sends the difference as one C(PATCH /config).
+  - Compares the whole dynamic configuration with O(settings) and sends the difference as one request.
     What is in the DCS and not in O(settings) is removed.
   - Runs on a member, against its own REST API.
 extends_documentation_fragment: [elephant.ha.patroni, elephant.ha.patroni.tls]
@@ -63,6 +63,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.elephant.ha.plugins.module_utils.patroni_rest import REST_OPTIONS, Https, Unreachable
+from ansible_collections.elephant.ha.plugins.module_utils.settings import without_nulls
 
 
 def difference(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
@@ -85,13 +86,6 @@ def same(one: Any, other: Any) -> bool:
     if isinstance(one, bool) or isinstance(other, bool) or isinstance(one, (dict, list)) or isinstance(other, (dict, list)):
         return type(one) is type(other) and one == other
     return str(one) == str(other)
-
-
-def without_nulls(value: Any) -> Any:
-    """A setting of null means that it is not there, at every depth."""
-    if isinstance(value, dict):
-        return {key: without_nulls(inner) for key, inner in value.items() if inner is not None}
-    return value
 
 
 def applied(before: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
@@ -145,7 +139,9 @@ def main() -> None:
             },
         }
         if patch and not module.check_mode:
-            status, answer = rest.call("PATCH", "/config", patch)
+            # For Patroni to take away what is null already is no change, so it would stay for ever: then all is written anew.
+            whole = before != without_nulls(before)
+            status, answer = rest.call("PUT", "/config", applied(before, patch)) if whole else rest.call("PATCH", "/config", patch)
             if status != 200:
                 module.fail_json(msg=f"Patroni at {asked['url']} refused the configuration (HTTP {status}): {answer}", **result)
     except Unreachable as error:

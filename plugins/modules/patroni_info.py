@@ -364,7 +364,7 @@ def wait_until_pending(asked: dict[str, Any], state: dict[str, Any]) -> tuple[di
     deadline = time.monotonic() + (asked["expect_pending"] if own or changed else 0)
     while time.monotonic() < deadline:
         said = pending(state["cluster"])
-        if said and set(own) <= set(said.get(asked["name"], [])):
+        if set(own) <= set(said.get(asked["name"], [])) and (not changed or any(set(changed) & set(it) for it in said.values())):
             break
         time.sleep(0.25)
         state = look(asked)

@@ -59,7 +59,6 @@ removed:
 
 import json
 import time
-from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.elephant.ha.plugins.module_utils.patroni_rest import (
@@ -70,13 +69,7 @@ from ansible_collections.elephant.ha.plugins.module_utils.patroni_rest import (
     etcd_read,
     etcd_replace,
 )
-
-
-def without_nulls(value: Any) -> Any:
-    """A setting of null means that it is not there, at every depth."""
-    if isinstance(value, dict):
-        return {key: without_nulls(inner) for key, inner in value.items() if inner is not None}
-    return value
+from ansible_collections.elephant.ha.plugins.module_utils.settings import without_nulls
 
 
 def main() -> None:

@@ -156,3 +156,10 @@ ASKED = 'exec $([ ! -f standby.signal ] || echo timeout --foreground 10) pgbackr
 def test_the_archive_is_asked_last(rendered, changed, command):
     sent = rendered("patroni", GOOD | {"patroni_pgbackrest_stanza": "s"} | changed, "__patroni_dynamic")
     assert sent["postgresql"].get("recovery_conf", {}).get("restore_command") == command
+
+
+def test_a_cluster_is_not_formed_with_what_is_null(rendered):
+    """Patroni takes a null that is there for no change when it is told to take it away."""
+    nulls = {"patroni_dynamic_settings": {"maximum_lag_on_failover": None}, "patroni_parameters": {"wal_keep_size": None}}
+    formed = rendered("patroni", GOOD | nulls, "__patroni_bootstrap")["bootstrap"]["dcs"]
+    assert "maximum_lag_on_failover" not in formed and "wal_keep_size" not in formed["postgresql"]["parameters"]

@@ -167,7 +167,7 @@ def test_what_is_left_to_a_restart_is_what_the_server_says_and_no_list():
     ],
 )
 def test_patroni_is_waited_for_only_where_something_waits_for_a_restart(monkeypatch, printed, changed, looks):
-    waiting = {"pending_restart": True, "pending_restart_reason": {"shared_buffers": {}}}
+    waiting = {"pending_restart": True, "pending_restart_reason": {"shared_buffers": {}, "max_connections": {}}}
     answers = [{"members": [LEADER | waiting, STANDBY]}, {"members": [LEADER | waiting, STANDBY | waiting]}]
     seen = []
     monkeypatch.setattr(info, "output", lambda *command: printed)
