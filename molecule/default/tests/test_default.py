@@ -1,6 +1,9 @@
 """The cluster that ha.yml built, judged by patronictl, etcdctl and psql."""
 
 import json
+import shlex
+import subprocess
+import sys
 
 CA = "/etc/elephant/certificates/ca.crt"
 
@@ -65,3 +68,58 @@ def test_every_host_is_watched_and_well(host):
     assert [it for it in told["problems"] if it["condition"] != "disk"] == []
     assert ("patroni" in told, "etcd" in told) == (is_database(host), not is_database(host))
     assert host.service("elephant-health.timer").is_running
+
+
+# What comes in is answered, by a server or by a refusal; what a firewall drops is silent, and five seconds of silence are an answer.
+TRY = """
+import concurrent.futures, json, socket, sys
+def arrives(target):
+    try:
+        socket.create_connection((target[0], target[1]), 5, (sys.argv[1], 0)).close()
+    except ConnectionRefusedError:
+        pass
+    except OSError:
+        return None
+    return target
+targets = json.loads(sys.argv[2])
+with concurrent.futures.ThreadPoolExecutor(len(targets)) as pool:
+    print(json.dumps([target for target in pool.map(arrives, targets) if target]))
+"""
+PORTS = (2379, 2380, 5432, 8008, 8432)
+STRANGER = "198.51.100.7"
+# Every host of the VPC is a client, unless cluster_client_cidrs says otherwise; the controller has an address there too.
+REACHED = {
+    ("etcd-1", "etcd-2"): {2379, 2380},
+    ("postgresql-1", "etcd-2"): {2379},
+    ("controller", "etcd-2"): set(),
+    ("stranger", "etcd-2"): set(),
+    ("etcd-1", "postgresql-2"): {5432},
+    ("postgresql-1", "postgresql-2"): {5432, 8008, 8432},
+    ("controller", "postgresql-2"): {5432},
+    ("stranger", "postgresql-2"): set(),
+}
+
+
+def test_each_port_is_reached_by_whom_it_is_for_and_nobody_else(hosts):
+    targets = {hosts.addresses[name]: name for name in ("etcd-2", "postgresql-2")}
+    asked = json.dumps([(address, port) for address in targets for port in PORTS])
+    sources = {name: (name, hosts.addresses[name]) for name in ("etcd-1", "postgresql-1")} | {"stranger": ("etcd-1", STRANGER)}
+    said = {}
+    try:
+        # From outside the VPC, but with a way back: otherwise its silence would say nothing.
+        hosts.sh("etcd-1", f"ip address add {STRANGER}/32 dev eth0")
+        for name in targets.values():
+            hosts.sh(name, f"ip route replace {STRANGER}/32 dev eth0")
+        for source, (name, address) in sources.items():
+            said[source] = hosts.sh(name, f"python3 -c {shlex.quote(TRY)} {address} {shlex.quote(asked)}")
+        words = [sys.executable, "-c", TRY, "", asked]
+        said["controller"] = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    finally:
+        hosts.sh("etcd-1", f"ip address del {STRANGER}/32 dev eth0", ok=False)
+        for name in targets.values():
+            hosts.sh(name, f"ip route del {STRANGER}/32 dev eth0", ok=False)
+    came = {source: json.loads(answer) for source, answer in said.items()}
+    found = {
+        (source, name): {port for target, port in came[source] if target == address} for source in came for address, name in targets.items()
+    }
+    assert found == REACHED

@@ -132,6 +132,8 @@ def test_a_changed_setting_rolls_while_writers_write(cluster, converge, tmp_path
     print(result)
     # Each write goes from member to member with a client's patience, in which an election fits; none may find no member in that time.
     assert result["lost"] == 0 and result["taken"] > 20, result
+    # An election is over in twice its timeout; of the writer's tries, 2 s each, one goes with the member and one begins before its end.
+    assert result["longest"] < 2 * slower["election-timeout"] / 1000 + 2 * 2, result
     new = sorted(it for name in cluster.names for it in downs(cluster, name)[before[name] :])
     assert len(new) == 3
     assert all(ready <= stopped for (_, ready), (stopped, _) in itertools.pairwise(new)), "two members were down at a time"

@@ -122,6 +122,11 @@ def test_a_snapshot_is_made_and_can_be_read(host):
     assert (host.file(newest).mode, host.file("/var/backups/etcd").mode) == (0o600, 0o700)
 
 
+def test_another_process_goes_when_memory_is_out(host):
+    # Of the process itself a container says nothing: lowering it takes CAP_SYS_RESOURCE, without which systemd goes on.
+    assert host.check_output("systemctl show etcd --value --property=OOMScoreAdjust") == "-900"
+
+
 def test_the_units_are_valid_and_confined(host):
     files = "etcd.service etcd-snapshot.service etcd-snapshot.timer"
     assert host.run(f"cd /etc/systemd/system && systemd-analyze verify {files}").stderr == ""
