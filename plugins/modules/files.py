@@ -65,7 +65,7 @@ EXAMPLES = r"""
   elephant.ha.files:
     files:
       - path: /etc/systemd/system/example.service
-        content: "{{ lookup('ansible.builtin.template', 'example.service.j2') }}"
+        content: "{{ lookup('elephant.ha.template', 'example.service.j2') }}"
       - path: /etc/example.conf
         state: absent
 """

@@ -50,7 +50,7 @@ EXAMPLES = r"""
 - name: The rules are in force until further notice
   elephant.ha.firewall:
     state: applied
-    ruleset: "{{ lookup('ansible.builtin.template', 'firewall.nft.j2') }}"
+    ruleset: "{{ lookup('elephant.ha.template', 'firewall.nft.j2') }}"
 
 - name: The next task comes over a fresh connection
   ansible.builtin.meta: reset_connection
@@ -58,7 +58,7 @@ EXAMPLES = r"""
 - name: The rules stay
   elephant.ha.firewall:
     state: confirmed
-    ruleset: "{{ lookup('ansible.builtin.template', 'firewall.nft.j2') }}"
+    ruleset: "{{ lookup('elephant.ha.template', 'firewall.nft.j2') }}"
 """
 
 RETURN = r"""
