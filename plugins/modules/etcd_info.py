@@ -163,6 +163,20 @@ from ansible_collections.elephant.ha.plugins.module_utils.etcd import (
     unit_state,
 )
 
+ARGUMENTS = {
+    "cluster": CLUSTER_OPTION,
+    "name": {"type": "str", "required": True},
+    "packages": {"type": "list", "elements": "str", "default": []},
+    "files": {"type": "list", "elements": "dict", "default": []},
+    "directories": {"type": "list", "elements": "dict", "default": []},
+    "data_directory": {"type": "path", "required": True},
+    "first_start_file": {"type": "path"},
+    "units": {"type": "list", "elements": "str", "default": []},
+    "loaded_files": {"type": "list", "elements": "path", "default": []},
+    "wait_for": {"type": "str", "choices": ["nothing", "member", "cluster"], "default": "nothing"},
+    "timeout": {"type": "int", "default": 60},
+}
+
 
 def missing_packages(names: list[str]) -> list[str]:
     """Those of the packages that dpkg does not call installed."""
@@ -245,45 +259,36 @@ def ask(cluster: Cluster, name: str, wait_for: str, timeout: float) -> dict[str,
     return {"health": health, "cluster_id": cluster_id, "members": [asdict(it) for it in members]}
 
 
-def main() -> None:
-    """Look, ask, return."""
-    module = AnsibleModule(
-        argument_spec={
-            "cluster": CLUSTER_OPTION,
-            "name": {"type": "str", "required": True},
-            "packages": {"type": "list", "elements": "str", "default": []},
-            "files": {"type": "list", "elements": "dict", "default": []},
-            "directories": {"type": "list", "elements": "dict", "default": []},
-            "data_directory": {"type": "path", "required": True},
-            "first_start_file": {"type": "path"},
-            "units": {"type": "list", "elements": "str", "default": []},
-            "loaded_files": {"type": "list", "elements": "path", "default": []},
-            "wait_for": {"type": "str", "choices": ["nothing", "member", "cluster"], "default": "nothing"},
-            "timeout": {"type": "int", "default": 60},
-        },
-        supports_check_mode=True,
-    )
-    given = module.params
+def glance(given: dict[str, Any]) -> dict[str, Any]:
+    """Look, and ask the cluster. `failed` when what was waited for did not come."""
     cluster = Cluster(given["cluster"])
     begun = bool(given["first_start_file"]) and Path(given["first_start_file"]).is_file()
     try:
-        module.exit_json(
-            changed=False,
-            name=given["name"],
-            stamp=time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()),
-            begun=begun,
-            missing_packages=missing_packages(given["packages"]),
-            version=version(cluster.binaries),
-            running=cluster.running_version(given["name"]),
-            stale_files=stale_files(given["files"]),
-            stale_directories=stale_directories(given["directories"]),
-            data=holds(Path(given["data_directory"]), begun),
-            units={unit: unit_summary(unit) for unit in given["units"]},
-            restart_due=restart_reasons("etcd.service", given["loaded_files"], cluster.binaries / "etcd"),
+        return {
+            "name": given["name"],
+            "stamp": time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()),
+            "begun": begun,
+            "missing_packages": missing_packages(given["packages"]),
+            "version": version(cluster.binaries),
+            "running": cluster.running_version(given["name"]),
+            "stale_files": stale_files(given["files"]),
+            "stale_directories": stale_directories(given["directories"]),
+            "data": holds(Path(given["data_directory"]), begun),
+            "units": {unit: unit_summary(unit) for unit in given["units"]},
+            "restart_due": restart_reasons("etcd.service", given["loaded_files"], cluster.binaries / "etcd"),
             **ask(cluster, given["name"], given["wait_for"], given["timeout"]),
-        )
+        }
     except EtcdError as error:
-        module.fail_json(msg=str(error))
+        return {"failed": True, "msg": str(error)}
+
+
+def main() -> None:
+    """Run as a module."""
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    found = glance(module.params)
+    if found.get("failed"):
+        module.fail_json(**found)
+    module.exit_json(changed=False, **found)
 
 
 if __name__ == "__main__":

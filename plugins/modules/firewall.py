@@ -71,12 +71,21 @@ reason:
 
 import hashlib
 import shutil
+import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+ARGUMENTS = {
+    "state": {"type": "str", "choices": ["applied", "confirmed"], "required": True},
+    "ruleset": {"type": "str", "required": True},
+    "table": {"type": "str", "default": "inet elephant"},
+    "path": {"type": "path", "default": "/etc/elephant/firewall.nft"},
+    "confirm_seconds": {"type": "int", "default": 60},
+}
 ROLLBACK = "elephant-firewall-rollback"
 
 
@@ -84,9 +93,9 @@ ROLLBACK = "elephant-firewall-rollback"
 class Firewall:
     """One table, the file that a boot loads, and what lies beside it."""
 
-    module: AnsibleModule
     table: str
     confirmed: Path
+    module: AnsibleModule | None = None
 
     @property
     def candidate(self) -> Path:
@@ -100,8 +109,10 @@ class Firewall:
 
     def in_force(self) -> str:
         """Hash of the table in the kernel, without its counters; empty if there is none."""
-        status, out, _error = self.module.run_command(["nft", "--stateless", "list", "table", *self.table.split()])
-        return hashlib.sha256(out.encode()).hexdigest() if status == 0 else ""
+        command = ["nft", "--stateless", "list", "table", *self.table.split()]
+        # Where nft is missing, as in check mode on a blank host, there is no table either.
+        listing = subprocess.run(command, capture_output=True, check=False) if shutil.which("nft") else None
+        return hashlib.sha256(listing.stdout).hexdigest() if listing and listing.returncode == 0 else ""
 
     def why_due(self, ruleset: str) -> str:
         """Why the ruleset has to be applied; empty if it is what was confirmed and what is in force."""
@@ -159,20 +170,22 @@ class Firewall:
         self.seal.write_text(self.in_force() + "\n")
 
 
+def normalized(ruleset: str) -> str:
+    """With one line end."""
+    return ruleset.rstrip("\n") + "\n"
+
+
+def glance(asked: dict[str, Any]) -> dict[str, Any] | None:
+    """The answer if nothing has to be done."""
+    done = asked["state"] == "applied" and not Firewall(asked["table"], Path(asked["path"])).why_due(normalized(asked["ruleset"]))
+    return {"reason": ""} if done else None
+
+
 def main() -> None:
     """Run as a module."""
-    module = AnsibleModule(
-        argument_spec={
-            "state": {"type": "str", "choices": ["applied", "confirmed"], "required": True},
-            "ruleset": {"type": "str", "required": True},
-            "table": {"type": "str", "default": "inet elephant"},
-            "path": {"type": "path", "default": "/etc/elephant/firewall.nft"},
-            "confirm_seconds": {"type": "int", "default": 60},
-        },
-        supports_check_mode=True,
-    )
-    firewall = Firewall(module, module.params["table"], Path(module.params["path"]))
-    ruleset = module.params["ruleset"].rstrip("\n") + "\n"
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    firewall = Firewall(module.params["table"], Path(module.params["path"]), module)
+    ruleset = normalized(module.params["ruleset"])
     if module.params["state"] == "confirmed":
         if not module.check_mode:
             firewall.confirm(ruleset)

@@ -97,21 +97,34 @@ ufw_active:
 """
 
 import shutil
+import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+ARGUMENTS = {
+    "packages": {"type": "list", "elements": "str", "default": []},
+    "sysctl": {"type": "list", "elements": "str", "default": []},
+    "cloud_init_timeout": {"type": "int", "default": 300},
+}
 LISTS = Path("/var/lib/apt/lists")
 CAP_SYS_TIME = 25  # linux/capability.h
 NEVER = 1_000_000
 
 
-def missing_packages(module: AnsibleModule, wanted: list[str]) -> list[str]:
+def run(*command: str) -> tuple[int, str]:
+    """Exit code and what was printed."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout
+
+
+def missing_packages(wanted: list[str]) -> list[str]:
     """Those that dpkg does not call installed."""
     if not wanted:
         return []
-    _status, out, _error = module.run_command(["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n", *wanted])
+    _status, out = run("dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n", *wanted)
     installed = {line.split()[0] for line in out.splitlines() if line.endswith(" installed")}
     return sorted(set(wanted) - installed)
 
@@ -171,50 +184,53 @@ def ufw_active() -> bool:
     return bool(shutil.which("ufw")) and settings.exists() and "ENABLED=yes" in settings.read_text()
 
 
-def wait_for_cloud_init(module: AnsibleModule, seconds: int) -> None:
-    """Its late steps change what this role changes, and hold the lock of dpkg."""
+def wait_for_cloud_init(seconds: int) -> tuple[str, list[str]]:
+    """Its late steps change what this role changes, and hold the lock of dpkg. Answers what to refuse, and what to warn of."""
     if not shutil.which("cloud-init"):
-        return
-    status, out, _error = module.run_command(["timeout", str(seconds), "cloud-init", "status", "--wait"])
+        return "", []
+    status, out = run("timeout", str(seconds), "cloud-init", "status", "--wait")
+    log = f"({out.strip()}); see /var/log/cloud-init-output.log on the host."
     if status == 124:
-        module.fail_json(msg=f"cloud-init is not done after {seconds} s ({out.strip()}); see /var/log/cloud-init-output.log on the host.")
-    if status == 1:
-        module.warn(f"cloud-init did not end well ({out.strip()}); see /var/log/cloud-init-output.log on the host.")
+        return f"cloud-init is not done after {seconds} s {log}", []
+    return "", [f"cloud-init did not end well {log}"] if status == 1 else []
 
 
-def states(module: AnsibleModule, unit: str) -> dict[str, str]:
+def states(unit: str) -> dict[str, str]:
     """ActiveState and UnitFileState in systemctl's words."""
-    _status, out, _error = module.run_command(["systemctl", "show", "--value", "--property=ActiveState,UnitFileState", unit])
+    _status, out = run("systemctl", "show", "--value", "--property=ActiveState,UnitFileState", unit)
     active, enabled = [*out.splitlines(), "", ""][:2]
     return {"active": active, "enabled": enabled}
 
 
+def glance(asked: dict[str, Any]) -> dict[str, Any]:
+    """Wait for cloud-init, then look. `failed` when it does not come to an end."""
+    refusal, warnings = wait_for_cloud_init(asked["cloud_init_timeout"])
+    if refusal:
+        return {"failed": True, "msg": refusal}
+    swap_mib, swap_files = swap()
+    return {
+        "missing_packages": missing_packages(asked["packages"]),
+        "index_age_minutes": index_age_minutes(),
+        "sysctl": writable_sysctl(asked["sysctl"]),
+        "memory_mib": memory_mib(),
+        "swap_mib": swap_mib,
+        "swap_files": swap_files,
+        "swap_mounts": swap_mounts(),
+        "container": run("systemd-detect-virt", "--quiet", "--container")[0] == 0,
+        "sets_clock": sets_clock(),
+        "time_service": states("chrony.service"),
+        "ufw_active": ufw_active(),
+        "warnings": warnings,
+    }
+
+
 def main() -> None:
     """Run as a module."""
-    module = AnsibleModule(
-        argument_spec={
-            "packages": {"type": "list", "elements": "str", "default": []},
-            "sysctl": {"type": "list", "elements": "str", "default": []},
-            "cloud_init_timeout": {"type": "int", "default": 300},
-        },
-        supports_check_mode=True,
-    )
-    wait_for_cloud_init(module, module.params["cloud_init_timeout"])
-    swap_mib, swap_files = swap()
-    module.exit_json(
-        changed=False,
-        missing_packages=missing_packages(module, module.params["packages"]),
-        index_age_minutes=index_age_minutes(),
-        sysctl=writable_sysctl(module.params["sysctl"]),
-        memory_mib=memory_mib(),
-        swap_mib=swap_mib,
-        swap_files=swap_files,
-        swap_mounts=swap_mounts(),
-        container=module.run_command(["systemd-detect-virt", "--quiet", "--container"])[0] == 0,
-        sets_clock=sets_clock(),
-        time_service=states(module, "chrony.service"),
-        ufw_active=ufw_active(),
-    )
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    found = glance(module.params)
+    if found.get("failed"):
+        module.fail_json(**found)
+    module.exit_json(changed=False, **found)
 
 
 if __name__ == "__main__":

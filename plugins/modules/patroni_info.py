@@ -218,6 +218,29 @@ DIRECTORY = {
     "mode": {"type": "str", "required": True},
 }
 
+ARGUMENTS = {
+    "name": {"type": "str", "required": True},
+    "scope": {"type": "str", "required": True},
+    "packages": {"type": "list", "elements": "str", "default": []},
+    "read_files": {"type": "list", "elements": "path", "default": []},
+    "start_files": {"type": "list", "elements": "path", "default": []},
+    "directories": {"type": "list", "elements": "dict", "default": [], "options": DIRECTORY},
+    "patronictl": {"type": "path", "default": "/root/.config/patroni/patronictl.yaml"},
+    "paused_mark": {"type": "path", "default": "/var/lib/elephant/patroni.paused"},
+    "unit": {"type": "str", "default": "patroni.service"},
+    "data_directory": {"type": "path", "required": True},
+    "config_directory": {"type": "path", "required": True},
+    **REST_OPTIONS,
+    **ETCD_OPTIONS,
+    "etcd_urls": {"type": "list", "elements": "str", "default": []},
+    "etcd_password": {"type": "str", "no_log": True},
+    "synchronous_members": {"type": "int", "default": 0},
+    "wait": {"type": "int", "default": 0},
+    "gone": {"type": "str", "default": ""},
+    "expect_pending": {"type": "int", "default": 0},
+    "changed_parameters": {"type": "list", "elements": "str", "default": []},
+}
+
 
 def settled(name: str, cluster: dict[str, Any] | None, synchronous_members: int) -> str:
     """Empty when the member `name` has its place, else the sentence that says what is missing. `cluster` is the answer of GET /cluster."""
@@ -412,47 +435,26 @@ def lower(reason: dict[str, Any]) -> bool:
         return False
 
 
-def main() -> None:
-    """Gather, and wait if asked to."""
-    module = AnsibleModule(
-        argument_spec={
-            "name": {"type": "str", "required": True},
-            "scope": {"type": "str", "required": True},
-            "packages": {"type": "list", "elements": "str", "default": []},
-            "read_files": {"type": "list", "elements": "path", "default": []},
-            "start_files": {"type": "list", "elements": "path", "default": []},
-            "directories": {"type": "list", "elements": "dict", "default": [], "options": DIRECTORY},
-            "patronictl": {"type": "path", "default": "/root/.config/patroni/patronictl.yaml"},
-            "paused_mark": {"type": "path", "default": "/var/lib/elephant/patroni.paused"},
-            "unit": {"type": "str", "default": "patroni.service"},
-            "data_directory": {"type": "path", "required": True},
-            "config_directory": {"type": "path", "required": True},
-            **REST_OPTIONS,
-            **ETCD_OPTIONS,
-            "etcd_urls": {"type": "list", "elements": "str", "default": []},
-            "etcd_password": {"type": "str", "no_log": True},
-            "synchronous_members": {"type": "int", "default": 0},
-            "wait": {"type": "int", "default": 0},
-            "gone": {"type": "str", "default": ""},
-            "expect_pending": {"type": "int", "default": 0},
-            "changed_parameters": {"type": "list", "elements": "str", "default": []},
-        },
-        supports_check_mode=True,
-    )
-    asked = module.params
+def refused(sentence: str) -> dict[str, Any]:
+    """The answer of a module that fails."""
+    return {"failed": True, "msg": sentence}
+
+
+def glance(asked: dict[str, Any]) -> dict[str, Any]:
+    """Gather, and wait if asked to; `failed` when it was in vain."""
     installed = packages(asked["packages"])
     state, own = wait_for(asked, look(asked)), []
     if asked["expect_pending"]:
         state, own = wait_until_pending(asked, state)
     missing_place = misses(asked, state["cluster"])
     if asked["wait"] and missing_place.startswith(f"{asked['gone']} still"):
-        module.fail_json(
-            msg=f"After {asked['wait']} s {missing_place} {asked['scope']}: it runs, whether or not it answers here. "
+        return refused(
+            f"After {asked['wait']} s {missing_place} {asked['scope']}: it runs, whether or not it answers here. "
             "Stop it on its host (systemctl disable --now patroni), or switch the host off, and run again."
         )
     if asked["wait"] and missing_place:
-        module.fail_json(
-            msg=f"{asked['name']} did not take its place in the cluster {asked['scope']} within {asked['wait']} s: {missing_place}. "
+        return refused(
+            f"{asked['name']} did not take its place in the cluster {asked['scope']} within {asked['wait']} s: {missing_place}. "
             f"What its journal says last (journalctl --unit {asked['unit']}):\n"
             + output("journalctl", "--unit", asked["unit"], "--no-pager", "--lines", "25", "--output", "cat")
         )
@@ -463,35 +465,43 @@ def main() -> None:
         waiting[asked["name"]] = sorted({*waiting.get(asked["name"], []), *own})
     living = lives_as(asked["config_directory"])
     marks = [asked["paused_mark"]] if Path(asked["paused_mark"]).exists() else []
-    module.exit_json(
-        changed=False,
-        name=asked["name"],
-        packages=installed,
-        missing=[name for name in asked["packages"] if name not in installed],
-        version=installed.get("patroni") or offered("patroni"),
-        unit=unit,
-        reload_due=units.reload_due(unit, asked["read_files"]),
+    return {
+        "name": asked["name"],
+        "packages": installed,
+        "missing": [name for name in asked["packages"] if name not in installed],
+        "version": installed.get("patroni") or offered("patroni"),
+        "unit": unit,
+        "reload_due": units.reload_due(unit, asked["read_files"]),
         # A pause that a restart left behind when it was interrupted is ended by the next one.
-        restart_due=units.restart_due(unit, [*asked["start_files"], *units.package_marks(asked["packages"])]) + marks,
-        stale_directories=[it["path"] for it in asked["directories"] if stale(it)],
-        patronictl=str(Path(asked["patronictl"]).readlink()) if Path(asked["patronictl"]).is_symlink() else "",
-        lives_as=living,
-        moved=moved(living, asked),
-        has_data=bool(entries(asked["data_directory"])),
-        is_cluster=(Path(asked["data_directory"]) / "PG_VERSION").exists(),
-        config=entries(asked["config_directory"]),
-        watchdog=Path("/dev/watchdog").is_char_device(),
-        answers=state["member"] is not None,
-        is_leader=member.get("role") in ("primary", "master", "standby_leader"),
-        paused=bool((state["cluster"] or {}).get("pause")),
-        settled=not missing_place,
-        waits_for=missing_place,
-        pending=waiting,
-        pending_not_lowered=[name for name, parameters in waiting.items() if set(parameters) - set(less.get(name, []))],
-        cluster=state["cluster"],
+        "restart_due": units.restart_due(unit, [*asked["start_files"], *units.package_marks(asked["packages"])]) + marks,
+        "stale_directories": [it["path"] for it in asked["directories"] if stale(it)],
+        "patronictl": str(Path(asked["patronictl"]).readlink()) if Path(asked["patronictl"]).is_symlink() else "",
+        "lives_as": living,
+        "moved": moved(living, asked),
+        "has_data": bool(entries(asked["data_directory"])),
+        "is_cluster": (Path(asked["data_directory"]) / "PG_VERSION").exists(),
+        "config": entries(asked["config_directory"]),
+        "watchdog": Path("/dev/watchdog").is_char_device(),
+        "answers": state["member"] is not None,
+        "is_leader": member.get("role") in ("primary", "master", "standby_leader"),
+        "paused": bool((state["cluster"] or {}).get("pause")),
+        "settled": not missing_place,
+        "waits_for": missing_place,
+        "pending": waiting,
+        "pending_not_lowered": [name for name, parameters in waiting.items() if set(parameters) - set(less.get(name, []))],
+        "cluster": state["cluster"],
         # A member that answers has its DCS; only a silent one has to be asked about from outside.
-        dcs=None if state["cluster"] else dcs(asked),
-    )
+        "dcs": None if state["cluster"] else dcs(asked),
+    }
+
+
+def main() -> None:
+    """Run as a module."""
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    found = glance(module.params)
+    if found.get("failed"):
+        module.fail_json(**found)
+    module.exit_json(changed=False, **found)
 
 
 if __name__ == "__main__":

@@ -75,9 +75,15 @@ import pwd
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+ARGUMENTS = {
+    "packages": {"type": "list", "elements": "str", "required": True},
+    "data_directory": {"type": "path", "required": True},
+    "paths": {"type": "list", "elements": "path", "default": []},
+}
 # The limit of the container's own control group: version 2, then version 1.
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
@@ -123,33 +129,29 @@ def existing(path: Path) -> Path:
     return path if path.exists() else existing(path.parent)
 
 
-def main() -> None:
+def glance(asked: dict[str, Any]) -> dict[str, Any]:
     """Gather."""
-    module = AnsibleModule(
-        argument_spec={
-            "packages": {"type": "list", "elements": "str", "required": True},
-            "data_directory": {"type": "path", "required": True},
-            "paths": {"type": "list", "elements": "path", "default": []},
-        },
-        supports_check_mode=True,
-    )
-    asked = module.params
     there = installed(asked["packages"])
     missing = [name for name in asked["packages"] if name not in there]
     data = Path(asked["data_directory"])
-    module.exit_json(
-        changed=False,
-        packages=there,
-        missing=missing,
-        unknown=sorted(set(missing) - set(known(missing))) if missing else [],
-        memory_mb=memory_mb(Path("/proc/meminfo").read_text(), [Path(it).read_text() for it in LIMITS if Path(it).exists()]),
-        processors=len(os.sched_getaffinity(0)),
-        disk_mb=shutil.disk_usage(existing(data)).total // 1048576,
-        absent=[it for it in [asked["data_directory"], *asked["paths"]] if not Path(it).exists()],
-        codename=platform.freedesktop_os_release().get("VERSION_CODENAME", ""),
-        mount=data.is_mount() and not (data / "PG_VERSION").exists(),
-        unfit=not missing and data.exists() and unfit(data),
-    )
+    return {
+        "packages": there,
+        "missing": missing,
+        "unknown": sorted(set(missing) - set(known(missing))) if missing else [],
+        "memory_mb": memory_mb(Path("/proc/meminfo").read_text(), [Path(it).read_text() for it in LIMITS if Path(it).exists()]),
+        "processors": len(os.sched_getaffinity(0)),
+        "disk_mb": shutil.disk_usage(existing(data)).total // 1048576,
+        "absent": [it for it in [asked["data_directory"], *asked["paths"]] if not Path(it).exists()],
+        "codename": platform.freedesktop_os_release().get("VERSION_CODENAME", ""),
+        "mount": data.is_mount() and not (data / "PG_VERSION").exists(),
+        "unfit": not missing and data.exists() and unfit(data),
+    }
+
+
+def main() -> None:
+    """Run as a module."""
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    module.exit_json(changed=False, **glance(module.params))
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ def test_what_is_not_defined_is_an_error(answers):
 def test_a_template_that_is_missing_is_an_error(tmp_path):
     loader = DataLoader()
     loader.set_basedir(str(tmp_path))
-    with pytest.raises(AnsibleError, match="gone.j2 is nowhere to be found"):
+    with pytest.raises(AnsibleError, match="nowhere to be found"):
         Templar(loader=loader, variables={}).template(trust_as_template("{{ lookup('elephant.ha.template', 'gone.j2') }}"))
 
 

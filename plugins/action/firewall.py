@@ -1,0 +1,14 @@
+# Copyright: The Elephant authors
+# Apache-2.0 (see LICENSE)
+"""M(elephant.ha.firewall) without a module where its glance is enough."""
+
+from __future__ import annotations
+
+from ansible_collections.elephant.ha.plugins.modules import firewall
+from ansible_collections.elephant.ha.plugins.plugin_utils.glance import Glance
+
+
+class ActionModule(Glance):
+    """The action."""
+
+    module = firewall
