@@ -1,6 +1,6 @@
 # Copyright: The Elephant authors
 # Apache-2.0 (see LICENSE)
-"""P(ansible.builtin.template#lookup) without its copy of every variable of the host, which was a seventh of a second run's time."""
+"""P(ansible.builtin.template#lookup) without its copy of every variable of the host, a seventh of the controller's time in a second run."""
 
 from __future__ import annotations
 
