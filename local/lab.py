@@ -40,6 +40,7 @@ def lab(concept: str) -> None:
     """From nothing to hosts that run the concept; again: to what the roles say."""
     scenario = scenario_of(concept)
     suite.provide(containers=True)
+    suite.provide_image(scenario)
     with stage(f"the lab {concept}: molecule converge of molecule/{scenario}"):
         _molecule("converge", scenario, f"the lab {concept} could not be made")
     say(f"Try first:\n  {first_thing(concept)}\nThen docs/concepts/{concept}.md. It is gone again with: make lab-down")

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from local import child, engine, environment, host_image, tools, walk
 from local.paths import CHECKOUT, cache
 from local.provider.install import install
@@ -90,10 +92,9 @@ def quick_scenarios() -> list[str]:
 
 def test(names: list[str]) -> list[Step]:
     """Everything: check, the scenarios, the path that a person walks."""
-    machines = Step("pytest tests/vultr, with real machines", lambda: _pytest(_LOCAL_PYTHON, CHECKOUT / "tests/vultr", only="docker"))
     return [
         *check(),
-        machines,
+        Step("pytest tests/vultr, with real machines", _real_machines),
         *(scenario(name) for name in names),
         Step("the whole path: make up, again, status, a quick drill, README, down", walk.whole_path),
     ]
@@ -107,19 +108,36 @@ def scenario(name: str) -> Step:
 
 
 def provide(containers: bool) -> None:
-    """What the steps need: programs, both venvs, and with `containers` the engine and the image."""
+    """What the steps need: programs, both venvs, and with `containers` the engine. A step's image comes with the step."""
     tools.provide(("tofu", "versitygw") if containers else ("tofu",))
     tools.ansible(developing=True)
     if containers:
-        host_image.provide(engine.provide())
+        engine.provide()
+
+
+def image_of(scenario: str) -> str:
+    """The image of a scenario's hosts: what its inventory says, else the default one."""
+    inventory = CHECKOUT / "molecule" / scenario / "inventory/hosts.yml"
+    return yaml.safe_load(inventory.read_text())["all"]["vars"].get("scenario_image", host_image.DEFAULT)
+
+
+def provide_image(scenario: str) -> None:
+    """Build the image of the scenario's hosts unless it is there and current."""
+    host_image.provide(engine.provide(), image_of(scenario))
 
 
 def _molecule(name: str) -> None:
+    provide_image(name)
     log = _run(f"molecule {name}", "molecule", "test", "-s", name)
     said = log.read_text(errors="replace")
     # Molecule passes over a missing playbook with a warning and exit code 0: a test that did not run.
     if re.search(r"Missing playbook|missing=[1-9]", said):
         raise Refusal(f"molecule {name} passed, but a playbook that its sequence names is missing: look for `missing` in {log}")
+
+
+def _real_machines() -> None:
+    host_image.provide(engine.provide())
+    _pytest(_LOCAL_PYTHON, CHECKOUT / "tests/vultr", only="docker")
 
 
 def _pytest(python: Path, *paths: Path, only: str = "not docker") -> None:

@@ -27,6 +27,7 @@ def test_the_first_thing_to_try_is_the_first_command_of_the_page():
 def test_a_lab_is_molecule_converge_and_its_end_is_destroy(monkeypatch, capsys):
     ran = []
     monkeypatch.setattr(lab.suite, "provide", lambda containers: None)
+    monkeypatch.setattr(lab.suite, "provide_image", lambda scenario: None)
     monkeypatch.setattr(lab.suite, "surroundings", dict)
     monkeypatch.setattr(lab.child, "run", lambda words, *_: ran.append(words))
     monkeypatch.setattr(lab.child, "answer", lambda words: "id\n" if words[-1].endswith("=pgbackrest") else "")

@@ -10,6 +10,7 @@ import yaml
 from conftest import CHECKOUT
 
 from local import host_image, suite, walk
+from local.say import Refusal
 
 VERBS = re.findall(r"^verbs := (.+)$", (CHECKOUT / "Makefile").read_text(), re.MULTILINE)[0].split()
 README = (CHECKOUT / "README.md").read_text()
@@ -29,22 +30,46 @@ def test_every_role_has_a_scenario():
     assert roles - set(suite.scenarios()) == set()
 
 
-def test_the_image_has_the_archives_of_all_that_the_roles_install():
+@pytest.mark.parametrize(("image", "postgresql"), [("13", "17"), ("testing", "18")])
+def test_the_image_has_the_archives_of_all_that_the_roles_install(image, postgresql):
     """The lists in the roles' variables whose names end in `packages`; what is pinned or a template is of another source than Debian's."""
-    recipe = host_image.recipe()
-    there = {*recipe["installed"], *recipe["archived"]}
+    recipe = host_image.recipe(image)
+    there = {*recipe.installed, *recipe.archived}
     wanted: dict[str, set[str]] = {}
     for file in (CHECKOUT / "roles").glob("*/vars/**/*.yml"):
         for name, value in (yaml.safe_load(file.read_text()) or {}).items():
             if name.endswith("packages") and isinstance(value, list):
-                plain = {one.replace("{{ postgresql_version }}", "17") for one in value if isinstance(one, str)}
+                plain = {one.replace("{{ postgresql_version }}", postgresql) for one in value if isinstance(one, str)}
                 wanted[name] = {one for one in plain if "{{" not in one and "=" not in one}
     assert wanted, "no role names its packages, so nothing was compared"
     assert {name: names - there for name, names in wanted.items() if names - there} == {}
 
 
+def test_the_images_that_are_tested_have_recipes_and_one_that_has_none_is_refused():
+    assert {suite.image_of(name) for name in suite.scenarios()} == set(host_image.images())
+    with pytest.raises(Refusal, match="no recipe of an image elephant-node:sid; there are: 13, testing"):
+        host_image.recipe("sid")
+
+
+def test_a_scenario_brings_its_own_image_and_no_other(monkeypatch, tmp_path):
+    (tmp_path / "log").write_text("all well")
+    brought = []
+    monkeypatch.setattr(suite.engine, "provide", lambda: "engine")
+    monkeypatch.setattr(host_image, "provide", lambda engine, image: brought.append((engine, image)))
+    monkeypatch.setattr(suite, "_run", lambda name, *words: tmp_path / "log")
+    for name in ("testing", "default"):
+        suite.scenario(name).run()
+    assert brought == [("engine", "testing"), ("engine", "13")]
+
+
+def test_another_name_is_for_the_default_image_alone(monkeypatch):
+    monkeypatch.setenv("ELEPHANT_IMAGE", "mine:1")
+    assert (host_image.tag("13"), host_image.tag("testing")) == ("mine:1", "elephant-node:testing")
+
+
 def test_the_recipe_decides_about_the_image(tmp_path, monkeypatch):
     before = host_image.wanted()
+    assert host_image.wanted("testing") != before
     for file in host_image.RECIPE.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     monkeypatch.setattr(host_image, "RECIPE", tmp_path)

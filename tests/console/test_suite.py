@@ -34,6 +34,7 @@ def test_a_scenario_with_a_missing_playbook_has_not_passed(said, passes, monkeyp
     log = tmp_path / "log"
     log.write_text(said)
     monkeypatch.setattr(suite, "_run", lambda name, *words: log)
+    monkeypatch.setattr(suite, "provide_image", lambda scenario: None)
     if passes:
         suite._molecule("default")
     else:

@@ -39,7 +39,7 @@ def nothing_is_made(monkeypatch, local):
     monkeypatch.setattr(vultr_process, "running", lambda cluster: None)
     monkeypatch.setattr(up.machine, "judge", lambda cluster: None)
     monkeypatch.setattr(up.engine, "provide", lambda: None)
-    monkeypatch.setattr(host_image, "provide", lambda engine: None)
+    monkeypatch.setattr(host_image, "provide", lambda *_: None)
     monkeypatch.setattr(up, "_start_halted", lambda cluster: None)
     monkeypatch.setattr(up, "_discard_what_was_interrupted", lambda cluster: None)
     monkeypatch.setattr(walk, "whole_path", lambda: None)
