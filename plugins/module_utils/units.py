@@ -19,13 +19,18 @@ PROPERTIES = (
 )
 
 
+# A service that tells systemd itself what it does (Type=notify) runs in these states too, until it says that it has reloaded.
+RUNNING = ("active", "reloading", "refreshing")
+
+
 def state(unit: str) -> dict[str, str]:
-    """systemd's own words about the unit; empty where there is no systemd."""
+    """systemd's own words about the unit, whatever runs being `active`; empty where there is no systemd."""
     try:
         shown = subprocess.run(["systemctl", "show", unit, "--property", ",".join(PROPERTIES)], capture_output=True, text=True, check=False)
     except OSError:
         return {}
-    return dict(row.split("=", 1) for row in shown.stdout.splitlines() if "=" in row)
+    found = dict(row.split("=", 1) for row in shown.stdout.splitlines() if "=" in row)
+    return found | ({"ActiveState": "active"} if found.get("ActiveState") in RUNNING else {})
 
 
 def moment(microseconds: str) -> float:

@@ -246,3 +246,12 @@ def test_what_the_archive_says_is_stated(tmp_path, repositories, archives, said)
     answer = json.dumps([{"repo": repos, "archive": [{"max": it} for it in archives]}])
     host = Host(tmp_path, f"[ \"$*\" = '--stanza=s --io-timeout=5 --output=json info' ] && echo '{answer}'")
     assert said in failover.of_archive(WRITABLE_NOWHERE, failover.newest_archived(host, "s"))
+
+
+@pytest.mark.parametrize(
+    ("said", "found"), [("active", "active"), ("reloading", "active"), ("activating", "activating"), ("failed", "failed")]
+)
+def test_a_unit_that_reloads_runs(monkeypatch, said, found):
+    answer = subprocess.CompletedProcess([], 0, f"ActiveState={said}\nUnitFileState=enabled\n", "")
+    monkeypatch.setattr(units.subprocess, "run", lambda *_, **__: answer)
+    assert units.state("patroni.service") == {"ActiveState": found, "UnitFileState": "enabled"}

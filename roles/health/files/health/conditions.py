@@ -100,7 +100,7 @@ def _server(server: dict[str, Any] | None, patroni: dict[str, Any] | None, limit
         return
     if not server["recovery"] and server["archiving"]:
         if server["failing"]:
-            yield Problem("archive", CRITICAL, f"the archive does not take {server['failed_wal']}: pgbackrest check says why")
+            yield Problem("archive", CRITICAL, f"the archive does not take {server['failed_wal']}: pgbackrest check (as postgres) says why")
         elif server["ready"] >= READY:
             yield Problem("archive", CRITICAL, f"{server['ready']} segments of WAL wait for the archive")
     for slot in server["slots"]:

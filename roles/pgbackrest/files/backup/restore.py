@@ -83,8 +83,10 @@ def look(settings: Settings, _: PgBackRest) -> None:
         leads = server.leads(settings)
     except server.NotRunning:
         leads = False
-    manager = subprocess.run(["systemctl", "is-active", "--quiet", "patroni.service"], check=False)
-    state = {"data": not server.is_blank(settings), "leads": leads, "managed": manager.returncode == 0, "note": marker.read()}
+    # A process, not a state: from 4.1 on Patroni is not `active` before it has found etcd, and begins with PostgreSQL right after.
+    shown = ["systemctl", "show", "--property=MainPID", "--value", "patroni.service"]
+    manager = subprocess.run(shown, capture_output=True, text=True, check=False).stdout.strip()
+    state = {"data": not server.is_blank(settings), "leads": leads, "managed": manager not in ("", "0"), "note": marker.read()}
     print(json.dumps(state))
 
 
