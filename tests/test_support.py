@@ -14,7 +14,7 @@ README = (ROOT / "README.md").read_text()
 SECTION = README.split("## What is tested\n")[1].split("\n## ")[0]
 SCENARIOS = {path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml")}
 # Debian, packages, PostgreSQL, Patroni, etcd, pgBackRest, by whom.
-VERSIONS = [line.strip("| ").split(" | ") for line in SECTION.splitlines() if re.match(r"\| \d+ \|", line)]
+VERSIONS = [line.strip("| ").split(" | ") for line in SECTION.splitlines() if re.match(r"\| (\d+|testing) \|", line)]
 
 
 def settings(node: Any) -> Iterator[tuple[str, Any]]:
@@ -40,6 +40,13 @@ def test_every_role_has_its_row():
     rows = re.findall(r"^\| (\w+) \| `(\w+)`", SECTION, flags=re.MULTILINE)
     # A role that comes with its scenario comes with its row.
     assert {name for name, first in rows if name == first} >= roles & SCENARIOS
+
+
+def test_debian_testing_is_named_where_a_scenario_is_on_it():
+    inventories = (ROOT / "molecule").glob("*/inventory/hosts.yml")
+    on_it = {path.parents[1].name for path in inventories if "scenario_image: testing" in path.read_text()}
+    (row,) = [row for row in VERSIONS if row[0] == "testing"]
+    assert on_it == set(re.findall(r"`([\w-]+)`", row[-1])) != set()
 
 
 def test_the_defaults_are_the_versions_that_are_tested():
