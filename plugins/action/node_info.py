@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from ansible_collections.elephant.ha.plugins.module_utils import units
 from ansible_collections.elephant.ha.plugins.modules import node_info
 from ansible_collections.elephant.ha.plugins.plugin_utils.glance import Glance
 
@@ -12,3 +13,4 @@ class ActionModule(Glance):
     """The action."""
 
     module = node_info
+    uses = (units,)

@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 module: node_info
 short_description: Everything about a host that the role node decides on, in one look
 description:
-  - Waits for cloud-init where there is one, then reads packages, the age of the package index, kernel settings, swap and time keeping.
+  - Waits for cloud-init where there is one, then reads packages, the age of the package index, kernel settings, swap, time keeping and SSH.
   - A kernel setting that cannot be written here, as in a container, is not reported at all, so that nobody tries.
 version_added: 0.1.0
 author: The Elephant authors (@elephant)
@@ -28,6 +28,14 @@ options:
     description: Seconds to wait for cloud-init.
     type: int
     default: 300
+  ssh_file:
+    description: The file that forbids passwords to the SSH server; without it, the server is not asked.
+    type: str
+    default: ""
+  time_file:
+    description: The file that names time servers to chrony.
+    type: str
+    default: ""
 attributes:
   check_mode:
     support: full
@@ -68,7 +76,7 @@ swap_mib:
   type: int
   returned: always
 swap_files:
-  description: Files that are active swap.
+  description: Files that are active swap, and those that C(/etc/fstab) names as swap.
   type: list
   elements: str
   returned: always
@@ -90,6 +98,22 @@ time_service:
   type: dict
   returned: always
   sample: {active: active, enabled: enabled}
+time_unread:
+  description: Whether O(time_file) is newer than the process of chrony, which read its files when it started.
+  type: bool
+  returned: always
+ssh_unread:
+  description: Whether O(ssh_file) is newer than the SSH server's last start or reload.
+  type: bool
+  returned: always
+ssh_passwords:
+  description:
+    - What the SSH server says of its configuration that would let somebody in with a password, in general or as root.
+    - A C(Match) block for others is a decision about them, and is not looked for.
+  type: list
+  elements: str
+  returned: always
+  sample: [passwordauthentication yes]
 ufw_active:
   description: Whether ufw filters, or would after a boot.
   type: bool
@@ -103,13 +127,19 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.elephant.ha.plugins.module_utils import units
 
 ARGUMENTS = {
     "packages": {"type": "list", "elements": "str", "default": []},
     "sysctl": {"type": "list", "elements": "str", "default": []},
     "cloud_init_timeout": {"type": "int", "default": 300},
+    "ssh_file": {"type": "str", "default": ""},
+    "time_file": {"type": "str", "default": ""},
 }
-LISTS = Path("/var/lib/apt/lists")
+ROOT = Path("/")
+LISTS = ROOT / "var/lib/apt/lists"
+SSHD = "/usr/sbin/sshd"
+WITH_PASSWORDS = ("passwordauthentication yes", "kbdinteractiveauthentication yes")
 CAP_SYS_TIME = 25  # linux/capability.h
 NEVER = 1_000_000
 
@@ -144,7 +174,7 @@ def writable_sysctl(keys: list[str]) -> dict[str, str]:
     """Values, with single blanks, of those that this host may set."""
     found = {}
     for key in keys:
-        path = Path("/proc/sys") / key.replace(".", "/")
+        path = ROOT / "proc/sys" / key.replace(".", "/")
         try:
             # Opening asks the kernel; nothing is written.
             with path.open("r+b", buffering=0) as file:
@@ -155,32 +185,34 @@ def writable_sysctl(keys: list[str]) -> dict[str, str]:
 
 
 def swap() -> tuple[int, list[str]]:
-    """MiB that are active, and the files among them."""
-    rows = [line.split() for line in Path("/proc/swaps").read_text().splitlines()[1:]]
-    return sum(int(row[2]) for row in rows) // 1024, [row[0] for row in rows if row[1] == "file"]
+    """MiB that are active, and the files: of what is active, and of fstab, where a run was cut off between switching off and removing."""
+    rows = [line.split() for line in (ROOT / "proc/swaps").read_text().splitlines()[1:]]
+    named = [line.split()[0] for line in swap_mounts()]
+    files = [row[0] for row in rows if row[1] == "file"] + [it for it in named if it.startswith("/") and (ROOT / it[1:]).is_file()]
+    return sum(int(row[2]) for row in rows) // 1024, list(dict.fromkeys(files))
 
 
 def swap_mounts() -> list[str]:
     """Lines of fstab with the type swap."""
-    table = Path("/etc/fstab")
+    table = ROOT / "etc/fstab"
     lines = table.read_text().splitlines() if table.exists() else []
     return [line for line in lines if not line.lstrip().startswith("#") and line.split()[2:3] == ["swap"]]
 
 
 def memory_mib() -> int:
     """MemTotal."""
-    return int(Path("/proc/meminfo").read_text().split()[1]) // 1024
+    return int((ROOT / "proc/meminfo").read_text().split()[1]) // 1024
 
 
 def sets_clock() -> bool:
     """Whether init's bounding set holds CAP_SYS_TIME: without it chrony's unit is skipped, not failed."""
-    bounding = next(line for line in Path("/proc/1/status").read_text().splitlines() if line.startswith("CapBnd:"))
+    bounding = next(line for line in (ROOT / "proc/1/status").read_text().splitlines() if line.startswith("CapBnd:"))
     return bool(int(bounding.split()[1], 16) >> CAP_SYS_TIME & 1)
 
 
 def ufw_active() -> bool:
     """From its own configuration: asking the program needs its kernel modules."""
-    settings = Path("/etc/ufw/ufw.conf")
+    settings = ROOT / "etc/ufw/ufw.conf"
     return bool(shutil.which("ufw")) and settings.exists() and "ENABLED=yes" in settings.read_text()
 
 
@@ -195,11 +227,20 @@ def wait_for_cloud_init(seconds: int) -> tuple[str, list[str]]:
     return "", [f"cloud-init did not end well {log}"] if status == 1 else []
 
 
-def states(unit: str) -> dict[str, str]:
-    """ActiveState and UnitFileState in systemctl's words."""
-    _status, out = run("systemctl", "show", "--value", "--property=ActiveState,UnitFileState", unit)
-    active, enabled = [*out.splitlines(), "", ""][:2]
-    return {"active": active, "enabled": enabled}
+def time_keeping(file: str) -> dict[str, Any]:
+    """chrony's unit in systemctl's words, and whether its process is older than the file."""
+    now = units.state("chrony.service")
+    active = now.get("ActiveState", "")
+    unread = units.newer([file], units.moment(now["ExecMainStartTimestampMonotonic"])) if file and active == "active" else []
+    return {"time_service": {"active": active, "enabled": now.get("UnitFileState", "")}, "time_unread": bool(unread)}
+
+
+def ssh_passwords() -> list[str]:
+    """What of the configuration on the disk lets passwords in, in sshd's own words. One that cannot be read lets nobody in."""
+    if not (ROOT / SSHD[1:]).exists():
+        return []
+    said = [run(SSHD, "-T")[1], run(SSHD, "-T", "-C", "user=root,host=localhost,addr=127.0.0.1")[1]]
+    return [line for line in WITH_PASSWORDS if any(line in it.splitlines() for it in said)]
 
 
 def glance(asked: dict[str, Any]) -> dict[str, Any]:
@@ -218,7 +259,9 @@ def glance(asked: dict[str, Any]) -> dict[str, Any]:
         "swap_mounts": swap_mounts(),
         "container": run("systemd-detect-virt", "--quiet", "--container")[0] == 0,
         "sets_clock": sets_clock(),
-        "time_service": states("chrony.service"),
+        **time_keeping(asked["time_file"]),
+        "ssh_unread": bool(asked["ssh_file"] and units.reload_due(units.state("ssh.service"), [asked["ssh_file"]])),
+        "ssh_passwords": ssh_passwords() if asked["ssh_file"] else [],
         "ufw_active": ufw_active(),
         "warnings": warnings,
     }

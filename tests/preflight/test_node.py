@@ -30,3 +30,17 @@ def test_what_can_work_is_taken(refusal, variables):
 @pytest.mark.parametrize(("variables", "sentence"), BAD, ids=[sentence for _, sentence in BAD])
 def test_what_cannot_work_is_refused(refusal, variables, sentence):
     assert sentence in refusal("node", variables)
+
+
+def kept(role_judgement, **found):
+    """What is said after the kernel was told vm.nr_hugepages=600, and a range, and has these values."""
+    before = {"vm.nr_hugepages": "0", "net.ipv4.ip_local_port_range": "32768 60999"}
+    told = {"node_sysctl": {"vm.nr_hugepages": 600, "net.ipv4.ip_local_port_range": "1024\t 65000"}}
+    return role_judgement("node", "kernel.yml", told | {"__node_info": {"sysctl": before}, "__node_kernel": {"sysctl": before | found}})
+
+
+def test_a_setting_that_the_kernel_does_not_keep_is_said(role_judgement):
+    whole = {"net.ipv4.ip_local_port_range": "1024 65000"}
+    assert kept(role_judgement, **whole, **{"vm.nr_hugepages": "600"}) is None
+    said = kept(role_judgement, **whole, **{"vm.nr_hugepages": "412"})
+    assert "was told vm.nr_hugepages=600, and kept vm.nr_hugepages=412. Ask for less in node_sysctl" in said

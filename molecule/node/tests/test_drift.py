@@ -5,7 +5,7 @@ import testinfra
 
 def test_exactly_what_drifted_is_repaired(converge):
     plain = testinfra.get_host("docker://elephant-node-plain")
-    plain.check_output("sed -i s/swappiness.*/swappiness=60/ /etc/sysctl.d/99-elephant.conf")
+    plain.check_output("sed -i s/swappiness.*/swappiness=60/ /etc/sysctl.d/zz-elephant.conf")
     plain.check_output("sed -i s/^ENABLED=.*/ENABLED=yes/ /etc/ufw/ufw.conf")
     turned = testinfra.get_host("docker://elephant-node-turned")
     turned.check_output("rm /etc/ssh/sshd_config.d/00-elephant.conf && systemctl reload ssh")
@@ -19,6 +19,45 @@ def test_exactly_what_drifted_is_repaired(converge):
         ("turned", "The configuration is in place"),
         ("turned", "The SSH server follows its configuration"),
     }, run.output
+
+
+def passwords(node):
+    """Whether the running server offers them."""
+    asked = "ssh -v -o StrictHostKeyChecking=no -o PreferredAuthentications=none -o UserKnownHostsFile=/dev/null root@127.0.0.1 true"
+    return "password" in node.run(asked).stderr.split("Authentications that can continue:")[1].splitlines()[0]
+
+
+def test_what_a_run_owes_that_was_killed_before_its_reload_the_next_one_does(converge):
+    plain = testinfra.get_host("docker://elephant-node-plain")
+    file = "/etc/ssh/sshd_config.d/00-elephant.conf"
+    plain.check_output(f"mv {file} /root/kept && systemctl reload ssh && mv /root/kept {file} && touch {file}")
+    assert passwords(plain)
+    run = converge()
+    assert (run.status, run.changed) == (0, {("plain", "The SSH server follows its configuration")}), run.output
+    assert not passwords(plain)
+
+
+def test_a_configuration_that_lets_passwords_in_all_the_same_is_said(converge):
+    plain = testinfra.get_host("docker://elephant-node-plain")
+    plain.check_output("sed -i.kept '1i PasswordAuthentication yes' /etc/ssh/sshd_config && systemctl reload ssh")
+    try:
+        run = converge("--limit", "plain")
+        assert run.status != 0 and "The SSH server of plain still says passwordauthentication yes" in run.said, run.output
+    finally:
+        plain.check_output("mv /etc/ssh/sshd_config.kept /etc/ssh/sshd_config && systemctl reload ssh")
+
+
+def test_a_file_of_an_earlier_name_is_removed_and_a_cut_off_removal_of_swap_goes_on(converge):
+    plain = testinfra.get_host("docker://elephant-node-plain")
+    plain.check_output("cp /etc/sysctl.d/zz-elephant.conf /etc/sysctl.d/99-elephant.conf")
+    plain.check_output("touch /swapfile && echo '/swapfile none swap sw 0 0' >> /etc/fstab")
+    run = converge()
+    assert run.changed == {
+        ("plain", "The configuration is in place"),
+        ("plain", "The disk space of the swap files is free"),
+        ("plain", "No swap comes with the next boot"),
+    }, run.output
+    assert not plain.file("/swapfile").exists and not plain.file("/etc/sysctl.d/99-elephant.conf").exists
 
 
 def test_a_mirror_that_does_not_answer_stops_only_who_has_no_index(converge):
