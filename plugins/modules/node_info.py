@@ -273,6 +273,8 @@ def main() -> None:
     found = glance(module.params)
     if found.get("failed"):
         module.fail_json(**found)
+    for warning in found.pop("warnings"):
+        module.warn(warning)
     module.exit_json(changed=False, **found)
 
 
