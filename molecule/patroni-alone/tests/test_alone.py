@@ -17,6 +17,11 @@ def test_has_one_leader_and_a_synchronous_standby(host):
     assert sorted(it["Role"] for it in rows) == ["Leader", "Sync Standby"]
 
 
+def test_every_role_of_the_chain_has_the_data_where_they_were_told_to_be(host):
+    assert host.check_output("runuser -u postgres -- psql -XAtd postgres -c 'SHOW data_directory'") == "/srv/pg/17/main"
+    assert host.check_output("ls -A /var/lib/postgresql") == ""
+
+
 def test_clients_of_the_network_may_come_with_a_password(host):
     rows = host.check_output(
         "runuser -u postgres -- psql -XAtd postgres -c \"SELECT address, auth_method FROM pg_hba_file_rules WHERE type = 'hostssl'\""
