@@ -72,6 +72,22 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.elephant.ha.plugins.module_utils.etcd import CLUSTER_OPTION, Cluster, EtcdError
 
 READ_WRITE = 2
+USER = {
+    "name": {"type": "str", "required": True},
+    "password": {"type": "str", "no_log": True},
+    "prefix": {"type": "str"},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+}
+ARGUMENTS = {
+    "cluster": CLUSTER_OPTION,
+    "users": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": USER,
+        "required_if": [("state", "present", ["password", "prefix"])],
+    },
+}
 
 
 @dataclass
@@ -175,40 +191,36 @@ def converge(access: Access, wanted: list[dict[str, Any]]) -> None:
     access.enable()
 
 
+def steps(asked: dict[str, Any], *, dry: bool) -> list[str]:
+    """What was done, or if `dry` would be. Raises EtcdError."""
+    cluster = Cluster(asked["cluster"])
+    health = cluster.health()
+    endpoints = cluster.endpoints(health)
+    if not endpoints:
+        raise EtcdError("No member is healthy: " + "; ".join(f"{name}: {state}" for name, state in health.items()))
+    enabled = cluster.etcdctl(endpoints, "auth", "status").get("enabled", False)
+    access = Access(cluster, endpoints, dry, enabled)
+    converge(access, asked["users"])
+    return access.steps
+
+
+def glance(asked: dict[str, Any]) -> dict[str, Any] | None:
+    """The answer if there is nothing to do."""
+    try:
+        return None if steps(asked, dry=True) else {"steps": [], "diff": {}}
+    except EtcdError:
+        return None
+
+
 def main() -> None:
     """Converge, and tell the steps."""
-    user = {
-        "name": {"type": "str", "required": True},
-        "password": {"type": "str", "no_log": True},
-        "prefix": {"type": "str"},
-        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-    }
-    module = AnsibleModule(
-        argument_spec={
-            "cluster": CLUSTER_OPTION,
-            "users": {
-                "type": "list",
-                "elements": "dict",
-                "default": [],
-                "options": user,
-                "required_if": [("state", "present", ["password", "prefix"])],
-            },
-        },
-        supports_check_mode=True,
-    )
-    cluster = Cluster(module.params["cluster"])
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     try:
-        health = cluster.health()
-        endpoints = cluster.endpoints(health)
-        if not endpoints:
-            raise EtcdError("No member is healthy: " + "; ".join(f"{name}: {state}" for name, state in health.items()))
-        enabled = cluster.etcdctl(endpoints, "auth", "status").get("enabled", False)
-        access = Access(cluster, endpoints, module.check_mode, enabled)
-        converge(access, module.params["users"])
+        taken = steps(module.params, dry=module.check_mode)
     except EtcdError as error:
         module.fail_json(msg=str(error))
-    after = "".join(f"{it}\n" for it in access.steps)
-    module.exit_json(changed=bool(access.steps), steps=access.steps, diff={"before": "", "after": after} if after else {})
+    after = "".join(f"{it}\n" for it in taken)
+    module.exit_json(changed=bool(taken), steps=taken, diff={"before": "", "after": after} if after else {})
 
 
 if __name__ == "__main__":

@@ -75,7 +75,11 @@ days_left:
   returned: always
 """
 
+import grp
+import pwd
+import stat
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.elephant.ha.plugins.module_utils import leaves as pki
@@ -84,6 +88,13 @@ if pki.HAS_CRYPTOGRAPHY:
     from cryptography import x509
     from cryptography.hazmat.primitives import serialization
 
+ARGUMENTS = {
+    "directory": {"type": "path", "required": True},
+    "ca_certificate": {"type": "str", "required": True},
+    "leaves": {"type": "list", "elements": "dict", "required": True, "options": pki.LEAF_OPTIONS},
+    "renew_before_days": {"type": "int", "default": 90},
+    "accept_new_authority": {"type": "bool", "default": False},
+}
 NO_AUTHORITY = (
     "This host has certificates ({names}), but their CA is not on the controller. A new CA would cut this host off from the living "
     "cluster, so none is made. Bring back the CA's folder from your copy of ELEPHANT_HOME; if there is none, docs/recovery.md has the way "
@@ -124,9 +135,9 @@ def supplied_reason(leaf: pki.Leaf, directory: Path) -> str:
     return ""
 
 
-def judge(module: AnsibleModule, wanted: list[pki.Leaf], directory: Path) -> tuple[dict[str, str], dict[str, int]]:
-    """Why each leaf is due, and the days that those in place have left."""
-    at, bundle = pki.now(), pki.load_bundle(module.params["ca_certificate"])
+def judge(asked: dict[str, Any], wanted: list[pki.Leaf], directory: Path) -> tuple[dict[str, str], dict[str, int]]:
+    """Why each leaf is due, and the days that those in place have left. Raises LeafError."""
+    at, bundle = pki.now(), pki.load_bundle(asked["ca_certificate"])
     due: dict[str, str] = {}
     days: dict[str, int] = {}
     strangers = []
@@ -145,22 +156,22 @@ def judge(module: AnsibleModule, wanted: list[pki.Leaf], directory: Path) -> tup
             if not any(pki.issued_by(certificate, authority) for authority in bundle):
                 strangers.append(leaf.name)
             key = load(directory / f"{leaf.name}.key", private_key)
-            reason = pki.why_due(leaf, certificate, key, bundle, at, module.params["renew_before_days"])
+            reason = pki.why_due(leaf, certificate, key, bundle, at, asked["renew_before_days"])
         if reason:
             due[leaf.name] = reason
-    if strangers and not (bundle and module.params["accept_new_authority"]):
-        module.fail_json(msg=(OTHER_AUTHORITY if bundle else NO_AUTHORITY).format(names=", ".join(strangers)))
+    if strangers and not (bundle and asked["accept_new_authority"]):
+        raise pki.LeafError((OTHER_AUTHORITY if bundle else NO_AUTHORITY).format(names=", ".join(strangers)))
     installed = directory / "ca.crt"
     known = load(installed, x509.load_pem_x509_certificates)
-    if "another CA signed it" in due.values() and known and bundle[0] not in known and not module.params["accept_new_authority"]:
-        module.fail_json(msg=NEWCOMER)
-    if not installed.exists() or installed.read_text().strip() != module.params["ca_certificate"].strip():
+    if "another CA signed it" in due.values() and known and bundle[0] not in known and not asked["accept_new_authority"]:
+        raise pki.LeafError(NEWCOMER)
+    if not installed.exists() or installed.read_text().strip() != asked["ca_certificate"].strip():
         due["ca"] = "it is not what the controller has" if installed.exists() else "it is not there"
     return due, days
 
 
-def repair(module: AnsibleModule, wanted: list[pki.Leaf], directory: Path) -> list[str]:
-    """Put owner and mode of the folder and of the files in it right; answer a line for each that was not."""
+def owned(wanted: list[pki.Leaf], directory: Path) -> list[tuple[Path, str, str, str]]:
+    """The folders and files that are there, with the owner, group and mode that they should have."""
     files = [
         (directory.parent, "root", "root", "0755"),
         (directory, "root", "root", "0755"),
@@ -171,12 +182,26 @@ def repair(module: AnsibleModule, wanted: list[pki.Leaf], directory: Path) -> li
             (directory / f"{leaf.name}.key", leaf.owner, leaf.group, "0600"),
             (directory / f"{leaf.name}.crt", leaf.owner, leaf.group, "0644"),
         ]
+    return [file for file in files if file[0].exists()]
+
+
+def as_owned(path: Path, owner: str, group: str, mode: str) -> bool:
+    """Whether the path has this owner, group and mode."""
+    found = path.stat()
+    try:
+        wanted = (pwd.getpwnam(owner).pw_uid, grp.getgrnam(group).gr_gid, int(mode, 8))
+    except KeyError:
+        return False
+    return (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == wanted
+
+
+def repair(module: AnsibleModule, wanted: list[pki.Leaf], directory: Path) -> list[str]:
+    """Put owner and mode of the folder and of the files in it right; answer a line for each that was not."""
     repaired = []
-    for path, owner, group, mode in files:
-        if path.exists():
-            attributes = module.load_file_common_arguments({"path": str(path), "owner": owner, "group": group, "mode": mode})
-            if module.set_fs_attributes_if_different(attributes, changed=False):
-                repaired.append(f"{path} belongs to {owner}:{group}, mode {mode}\n")
+    for path, owner, group, mode in owned(wanted, directory):
+        attributes = module.load_file_common_arguments({"path": str(path), "owner": owner, "group": group, "mode": mode})
+        if module.set_fs_attributes_if_different(attributes, changed=False):
+            repaired.append(f"{path} belongs to {owner}:{group}, mode {mode}\n")
     return repaired
 
 
@@ -190,18 +215,23 @@ def ask(leaf: pki.Leaf, directory: Path) -> str:
     return pki.request(leaf, key)
 
 
+def glance(asked: dict[str, Any]) -> dict[str, Any] | None:
+    """The answer if nothing is due and every file has its owner and mode."""
+    if not pki.HAS_CRYPTOGRAPHY:
+        return None
+    directory = Path(asked["directory"])
+    try:
+        wanted = [pki.Leaf.of(leaf) for leaf in asked["leaves"]]
+        due, days = judge(asked, wanted, directory)
+    except pki.LeafError:
+        return None
+    settled = not due and all(as_owned(*file) for file in owned(wanted, directory))
+    return {"due": {}, "requests": {}, "days_left": days} if settled else None
+
+
 def main() -> None:
     """Run as a module."""
-    module = AnsibleModule(
-        argument_spec={
-            "directory": {"type": "path", "required": True},
-            "ca_certificate": {"type": "str", "required": True},
-            "leaves": {"type": "list", "elements": "dict", "required": True, "options": pki.LEAF_OPTIONS},
-            "renew_before_days": {"type": "int", "default": 90},
-            "accept_new_authority": {"type": "bool", "default": False},
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     directory = Path(module.params["directory"])
     if not pki.HAS_CRYPTOGRAPHY:
         if not module.check_mode:
@@ -212,7 +242,7 @@ def main() -> None:
         module.exit_json(changed=True, due=due, requests={}, days_left={}, diff={"before": "", "after": told(due)})
     try:
         wanted = [pki.Leaf.of(leaf) for leaf in module.params["leaves"]]
-        due, days = judge(module, wanted, directory)
+        due, days = judge(module.params, wanted, directory)
         repaired = repair(module, wanted, directory)
         requests = {}
         if due and not module.check_mode:

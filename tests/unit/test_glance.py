@@ -1,5 +1,8 @@
 """What a glance answers is what its module would have returned; what a glance cannot answer is left to the module."""
 
+import grp
+import os
+import pwd
 import subprocess
 import sys
 from importlib import import_module
@@ -112,3 +115,58 @@ def test_rules_that_are_in_force_need_none(tmp_path, monkeypatch):
 )
 def test_what_cannot_be_asked_is_left_to_the_module(arguments, python):
     assert glance("postgresql_host_info", arguments, python) is None
+
+
+@pytest.fixture(name="leaves")
+def leaves_fixture(tmp_path):
+    """The arguments of leaf_requests for a folder in which everything is as it should be, all of it mine."""
+    pki = import_module(f"{PLUGINS}.module_utils.leaves")
+    mine = {"owner": pwd.getpwuid(os.getuid()).pw_name, "group": grp.getgrgid(os.getgid()).gr_name}
+    leaf = {"name": "server", "common_name": "node-1", "subject_alt_names": ["DNS:node-1"], "usages": ["serverAuth"], **mine}
+    ca_key, key = pki.new_key(), pki.new_key()
+    ca = pki.self_signed("CA", ca_key, 3650, pki.now())
+    wanted = pki.Leaf.of({**leaf, "certificate": "", "private_key": ""})
+    folder = tmp_path / "leaves"
+    folder.mkdir(mode=0o755)
+    tmp_path.chmod(0o755)
+    texts = {
+        "server.key": pki.key_pem(key).decode(),
+        "server.crt": pki.certificate_pem(pki.sign(wanted, pki.request(wanted, key), ca, ca_key, 730, pki.now())),
+        "ca.crt": pki.certificate_pem(ca),
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o600 if name.endswith(".key") else 0o644)
+    return {"directory": str(folder), "ca_certificate": texts["ca.crt"], "leaves": [leaf]}
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="the folder of the certificates is root's")
+def test_certificates_that_are_not_due_need_no_module(leaves):
+    found = glance("leaf_requests", leaves)
+    assert (found["due"], found["requests"]) == ({}, {})
+    assert found["days_left"]["server"] in (729, 730)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="the folder of the certificates is root's")
+@pytest.mark.parametrize("name", ["server.key", "server.crt", "ca.crt", "."])
+def test_an_open_or_missing_file_of_a_certificate_is_the_modules(leaves, name):
+    path = Path(leaves["directory"]) / name
+    path.chmod(path.stat().st_mode | 0o020)
+    assert glance("leaf_requests", leaves) is None
+    if path.is_file():
+        path.unlink()
+        assert glance("leaf_requests", leaves) is None
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="the folder of the certificates is root's")
+def test_a_certificate_that_is_due_is_the_modules(leaves):
+    assert glance("leaf_requests", {**leaves, "renew_before_days": 731}) is None
+    assert glance("leaf_requests", {**leaves, "ca_certificate": ""}) is None
+
+
+def test_users_that_are_as_they_should_be_need_no_module(monkeypatch):
+    module = import_module(f"{PLUGINS}.modules.etcd_access")
+    monkeypatch.setattr(module, "steps", lambda _, *, dry: [] if dry else ["changed"])
+    assert module.glance({}) == {"steps": [], "diff": {}}
+    monkeypatch.setattr(module, "steps", lambda _, *, dry: ["user patroni"] if dry else [])
+    assert module.glance({}) is None

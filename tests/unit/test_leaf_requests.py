@@ -20,14 +20,6 @@ def authority(name):
 OLD, NEW = authority("Old"), authority("New")
 
 
-class Refused(Exception):
-    pass
-
-
-def refuse(msg):
-    raise Refused(msg)
-
-
 def bundle(*authorities):
     return "".join(pki.certificate_pem(each.certificate) for each in authorities)
 
@@ -40,7 +32,7 @@ def due(folder, controllers, hosts, accept=False):
     (folder / "server.crt").write_text(pki.certificate_pem(certificate))
     (folder / "ca.crt").write_text(hosts)
     params = {"ca_certificate": controllers, "accept_new_authority": accept, "renew_before_days": 90}
-    return leaf_requests.judge(SimpleNamespace(params=params, fail_json=refuse), [WANTED], folder)[0]
+    return leaf_requests.judge(params, [WANTED], folder)[0]
 
 
 def test_first_the_new_one_is_trusted_and_nothing_is_signed(tmp_path):
@@ -52,12 +44,12 @@ def test_then_it_signs(tmp_path):
 
 
 def test_it_never_signs_for_a_host_that_does_not_trust_it(tmp_path):
-    with pytest.raises(Refused, match="put the old CA first"):
+    with pytest.raises(pki.LeafError, match="put the old CA first"):
         due(tmp_path, bundle(NEW, OLD), bundle(OLD))
 
 
 def test_the_old_one_leaves_last(tmp_path):
-    with pytest.raises(Refused, match="Is this the right cluster's folder"):
+    with pytest.raises(pki.LeafError, match="Is this the right cluster's folder"):
         due(tmp_path, bundle(NEW), bundle(OLD, NEW))
 
 
