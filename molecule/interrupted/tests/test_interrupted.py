@@ -33,6 +33,8 @@ LIVING = [
     ("elephant.ha.patroni : The member's way into etcd is in place", 0.5),
     ("elephant.ha.patroni : The cluster's settings are those of the variables", 0.5),
 ]
+# The packages are there and nothing of Patroni's own: what a check would do next is there to be named, and not to be found.
+CHECKED = "elephant.ha.certificates : What is due is signed on the controller"
 DATABASES = ("postgresql-1", "postgresql-2")
 HOSTS = ("etcd-1", "etcd-2", "etcd-3", *DATABASES)
 
@@ -72,9 +74,12 @@ def killed(point: str, seconds: float, *arguments: str) -> tuple[bool, str]:
 
 
 @pytest.mark.parametrize(("point", "seconds"), POINTS, ids=[point for point, _ in POINTS])
-def test_a_run_gets_as_far_as_the_point_where_it_is_killed(point, seconds):
+def test_a_run_gets_as_far_as_the_point_where_it_is_killed(converge, point, seconds):
     there, said = killed(point, seconds)
     assert there, said
+    if point == CHECKED:
+        checked = converge("--check")
+        assert checked.status == 0, checked.output
 
 
 def test_the_next_run_finishes_and_the_one_after_it_finds_nothing_to_do(converge):
