@@ -18,7 +18,7 @@ down: ## remove all that `make up` made, and nothing else
 status: ## members, roles, lag, etcd and certificates (CLUSTER=name for one on Vultr)
 psql: ## a session on the leader (CLUSTER=name for one on Vultr)
 ssh: ## a shell on a node: make ssh NODE=local-etcd-1 (CLUSTER=name for one on Vultr)
-drill: ## break the cluster on purpose and judge what clients saw: make drill FAULTS=all CYCLES=3 (RESUME=latest goes on; UNTIMED=1 on a busy machine)
+drill: ## break the cluster on purpose and judge what clients saw: make drill FAULTS=all CYCLES=3 (RESUME=latest goes on; UNTIMED=1 on a busy machine; SCALE=10 on a small one)
 env: ## what points a shell at the cluster on this machine: eval "$$(make env)"
 check: ## lint and every fast test
 lint: ## only the linters

@@ -31,8 +31,10 @@ def drill(cluster: Cluster, select: str = "", cycles: str = "", resume: str = ""
     # Its own machine's cluster may be broken for the asking; one on Vultr only by name.
     confirmed = cluster.name if cluster.is_local else os.environ.get("CONFIRM", "")
     given: dict[str, str | int] = {"drill_confirm": confirmed, "drill_select": select or "default"}
-    given |= {"drill_cycles": _number(cycles)} if cycles else {}
+    given |= {"drill_cycles": _number("CYCLES", cycles)} if cycles else {}
     given |= {"drill_resume": resume} if resume else {}
+    if scale := os.environ.get("SCALE"):
+        given["drill_load_scale"] = _number("SCALE", scale)
     if os.environ.get("UNTIMED"):
         given["drill_timed"] = False
     if os.environ.get("WITHOUT_BACKUP"):
@@ -56,10 +58,10 @@ def drill_and_print(cluster: Cluster) -> None:
     print(drill(cluster, *(os.environ.get(name, "") for name in ("FAULTS", "CYCLES", "RESUME"))))
 
 
-def _number(cycles: str) -> int:
-    if not cycles.isdigit() or int(cycles) < 1:
-        raise Refusal(f"CYCLES={cycles!r} is no number of cycles: give 1 or more.")
-    return int(cycles)
+def _number(name: str, given: str) -> int:
+    if not given.isdigit() or int(given) < 1:
+        raise Refusal(f"{name}={given!r} is no number: give 1 or more.")
+    return int(given)
 
 
 @dataclass

@@ -176,3 +176,20 @@ def test_seconds_that_were_not_judged_are_marked(tale, tmp_path):
     tale.write(tmp_path / "run/crash/01")
     said = dict(zip(report.COLUMNS, report.row(judge.judge_run(tmp_path / "run").faults[0]), strict=True))
     assert (said["verdict"], said["promised"]) == ("green", "1.4 (not judged)")
+
+
+def test_the_load_is_told(tale, tmp_path):
+    """Two cycles with one load, one with another: two sentences, on the page as well."""
+    for number, size in (("01", 2 * 2**30), ("02", 2 * 2**30), ("03", 2**30)):
+        tale.fault["load"] = {"scale": 140, "bytes": size, "most": 801.0, "rate": 400.5, "bulk_rows": 20000}
+        tale.write(tmp_path / "run/crash" / number)
+    run = judge.judge_run(tmp_path / "run")
+    said = [it for it in report.markdown(run) if it.startswith("Beside the clients")]
+    assert said == report.loads(run)
+    pattern = r"on (.*) GiB \(scale 140\), 400 of at most 801 transactions a second, and a transaction of 20000 rows"
+    assert [re.search(pattern, it)[1] for it in said] == ["2.0", "1.0"]
+    assert all(it in report.page(run, {}, "A drill") for it in said)
+
+
+def test_no_load_no_sentence(folder):
+    assert report.loads(judge.judge_run(folder)) == []

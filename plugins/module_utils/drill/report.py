@@ -66,10 +66,25 @@ def headline(run: Run) -> str:
     return f"{what}: {_plural(len(run.faults), 'fault')}, {_plural(cycles, 'cycle')} judged, {lost} of {rows} acknowledged rows lost."
 
 
+def loads(run: Run) -> list[str]:
+    """What worked beside the clients, a sentence for each load that some cycle had."""
+    found = {_load(judged.fault.load): None for summary in run.faults for judged in summary.cycles if judged.fault}
+    return [it for it in found if it]
+
+
+def _load(load: Mapping[str, Any]) -> str:
+    """`load` as in fault.json: scale, bytes, most and rate of pgbench, and bulk_rows; empty without pgbench."""
+    if not load.get("scale"):
+        return ""
+    size = f"{load['bytes'] / 2**30:.1f} GiB (scale {load['scale']})" if load.get("bytes") else f"scale {load['scale']}"
+    bulk = f", and a transaction of {load['bulk_rows']} rows was open" if load.get("bulk_rows") else ""
+    return f"Beside the clients pgbench worked on {size}, {load['rate']:.0f} of at most {load['most']:.0f} transactions a second{bulk}."
+
+
 def markdown(run: Run) -> list[str]:
     """Headline, table, what is wrong, and how sure one may be; a line each."""
     rows = [COLUMNS, ["---"] * len(COLUMNS), *(row(it) for it in run.faults)]
-    lines = [headline(run), "", *("| " + " | ".join(_cell(it) for it in cells) + " |" for cells in rows), ""]
+    lines = [headline(run), *loads(run), "", *("| " + " | ".join(_cell(it) for it in cells) + " |" for cells in rows), ""]
     if run.reasons:
         lines += ["Why it is not green:", "", *(f"- {_cell(it)}" for it in run.reasons), ""]
     lines += ["Cycles that lost an acknowledged row:", "", *(f"- {it.name}: {it.chance}" for it in run.faults), ""]
@@ -91,6 +106,7 @@ def page(run: Run, pictures: Mapping[str, str], title: str, missing: str = "") -
         style=_STYLE,
         verdict=_class(run.verdict),
         headline=escape(headline(run)),
+        loads="".join(f"<p class=quiet>{escape(it)}</p>" for it in loads(run)),
         path=escape(run.path),
         heads="".join(f"<th>{escape(it)}</th>" for it in COLUMNS),
         cells=cells,
@@ -180,7 +196,7 @@ _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title><style>{style}</style></head><body>
 <h1>{title}</h1><p class=quiet>{path}</p><p class="verdict {verdict}">{headline}</p>
-<div class=wide><table><tr>{heads}</tr>{cells}</table></div>
+{loads}<div class=wide><table><tr>{heads}</tr>{cells}</table></div>
 {reasons}
 {faults}
 <h2>How to read it</h2><div class=notes>{notes}</div>

@@ -146,7 +146,11 @@ def measured(scale: int, seconds: int) -> dict[str, Any]:
     with connected() as conn:
         conn.execute("CREATE SCHEMA IF NOT EXISTS elephant_drill")
     most = load.measure(conninfo(settings()), scale, seconds)
-    found = {"scale": scale, "most": round(most, 1), "rate": round(most / 2, 1)}
+    with connected() as conn:
+        size = conn.execute(
+            "SELECT sum(pg_total_relation_size(relid)) FROM pg_stat_user_tables WHERE schemaname = 'elephant_drill'"
+        ).fetchone()[0]
+    found = {"scale": scale, "bytes": int(size), "most": round(most, 1), "rate": round(most / 2, 1)}
     RATE.write_text(json.dumps(found))
     return found
 
