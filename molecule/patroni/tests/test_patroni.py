@@ -110,7 +110,7 @@ def test_slow_statements_lock_waits_and_checkpoints_are_logged_for_a_week(host):
     assert {it: sql(host, f"SHOW {it}") for it in wanted} == wanted
     log = sql(host, "SELECT pg_current_logfile()")
     sql(host, "SELECT pg_sleep(1.1), 'a slow statement'")
-    wait = "timeout 30 sh -c 'until grep -q \"$1\" \"$2\"; do sleep 0.2; done' -"
+    wait = 'timeout 30 sh -c \'until grep -q "$1" "$2"; do sleep 0.2; done\' -'
     assert host.run(f"{wait} %s %s", "duration: .*a slow statement", log).rc == 0
     modes = host.check_output("stat -c '%%a %%U %%G' /var/log/postgresql/elephant %s", log)
     assert modes.splitlines() == ["2750 postgres adm", "640 postgres adm"]
