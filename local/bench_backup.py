@@ -26,6 +26,8 @@ _VOLUME = "elephant-{cluster}-storage-ams1"
 # How long each load lasts.
 _SECONDS = 60
 _MIB = 2**20
+# Of a processor, as docker-run(1) counts: what every container has unless told otherwise, and the least there is.
+_SHARES, _LEAST = 1024, 2
 
 
 @dataclass(frozen=True)
@@ -86,16 +88,20 @@ def storage_in_memory(cluster: Cluster, megabytes: int) -> Iterator[bool]:
 
 @contextmanager
 def _apart(cluster: Cluster, host: Host) -> Iterator[int]:
-    """This host has half of the processors for itself, as a machine of its own would; so many. With a single one all share it."""
+    """This host has half of the processors for itself, as a machine of its own would; so many. With a single one all share it.
+
+    The storage, which is nobody's neighbour elsewhere, takes of a processor only what no host wants.
+    """
     own, others = halves(os.cpu_count() or 1)
     containers = engine.client().containers.list(filters={"label": f"{LABEL}={cluster.name}"})
     for it in containers:
-        it.update(cpuset_cpus=own if it.labels.get("elephant.label") == host.name else others)
+        shares = _LEAST if it.labels.get("elephant.kind") == "storage" else _SHARES
+        it.update(cpuset_cpus=own if it.labels.get("elephant.label") == host.name else others, cpu_shares=shares)
     try:
         yield len(own.split(","))
     finally:
         for it in containers:
-            it.update(cpuset_cpus=f"0-{(os.cpu_count() or 1) - 1}")
+            it.update(cpuset_cpus=f"0-{(os.cpu_count() or 1) - 1}", cpu_shares=_SHARES)
 
 
 def _backups(standby: Host, processors: int, size: int) -> None:
