@@ -1,6 +1,7 @@
 """Somebody changes a host by hand; a run puts back exactly that."""
 
 import testinfra
+from cluster import until
 
 
 def test_exactly_what_drifted_is_repaired(converge):
@@ -21,20 +22,22 @@ def test_exactly_what_drifted_is_repaired(converge):
     }, run.output
 
 
-def passwords(node):
-    """Whether the running server offers them."""
+def offered(node):
+    """The ways in that the running server offers; empty while it starts anew."""
     asked = "ssh -v -o StrictHostKeyChecking=no -o PreferredAuthentications=none -o UserKnownHostsFile=/dev/null root@127.0.0.1 true"
-    return "password" in node.run(asked).stderr.split("Authentications that can continue:")[1].splitlines()[0]
+    return node.run(asked).stderr.partition("Authentications that can continue:")[2].partition("\n")[0].strip()
 
 
 def test_what_a_run_owes_that_was_killed_before_its_reload_the_next_one_does(converge):
     plain = testinfra.get_host("docker://elephant-node-plain")
     file = "/etc/ssh/sshd_config.d/00-elephant.conf"
-    plain.check_output(f"mv {file} /root/kept && systemctl reload ssh && mv /root/kept {file} && touch {file}")
-    assert passwords(plain)
+    plain.check_output(f"mv {file} /root/kept && systemctl reload ssh")
+    # A reload is over for systemctl before sshd reads its files: the server is asked.
+    until("passwords are offered", lambda: "password" in offered(plain))
+    plain.check_output(f"mv /root/kept {file} && touch {file}")
     run = converge()
     assert (run.status, run.changed) == (0, {("plain", "The SSH server follows its configuration")}), run.output
-    assert not passwords(plain)
+    until("only keys are offered", lambda: offered(plain) == "publickey")
 
 
 def test_a_configuration_that_lets_passwords_in_all_the_same_is_said(converge):
