@@ -9,7 +9,8 @@ DOCUMENTATION = r"""
 module: node_info
 short_description: Everything about a host that the role node decides on, in one look
 description:
-  - Waits for cloud-init where there is one, then reads packages, the age of the package index, kernel settings, swap, time keeping and SSH.
+  - Waits for cloud-init where there is one, then reads packages, the age of the package index, kernel settings, swap, time keeping, SSH and
+    how neighbours are found gone.
   - A kernel setting that cannot be written here, as in a container, is not reported at all, so that nobody tries.
 version_added: 0.1.0
 author: The Elephant authors (@elephant)
@@ -34,6 +35,10 @@ options:
     default: ""
   time_file:
     description: The file that names time servers to chrony.
+    type: str
+    default: ""
+  address:
+    description: The host's own address, for the times of the interface that has it; without it, no interface is looked at.
     type: str
     default: ""
 attributes:
@@ -114,6 +119,13 @@ ssh_passwords:
   elements: str
   returned: always
   sample: [passwordauthentication yes]
+neighbours:
+  description:
+    - How the kernel finds out that a neighbour is gone, on the interface with O(address); milliseconds.
+    - C(reachable) is believed without a question, C(delay) waits for a sign of life before one is asked, C(repeat) asks again.
+  type: dict
+  returned: always
+  sample: {reachable: 30000, delay: 5000, repeat: 1000, service: enabled}
 ufw_active:
   description: Whether ufw filters, or would after a boot.
   type: bool
@@ -135,11 +147,13 @@ ARGUMENTS = {
     "cloud_init_timeout": {"type": "int", "default": 300},
     "ssh_file": {"type": "str", "default": ""},
     "time_file": {"type": "str", "default": ""},
+    "address": {"type": "str", "default": ""},
 }
 ROOT = Path("/")
 LISTS = ROOT / "var/lib/apt/lists"
 SSHD = "/usr/sbin/sshd"
 WITH_PASSWORDS = ("passwordauthentication yes", "kbdinteractiveauthentication yes")
+NEIGHBOURS = "elephant-neighbours.service"
 CAP_SYS_TIME = 25  # linux/capability.h
 NEVER = 1_000_000
 
@@ -243,11 +257,28 @@ def ssh_passwords() -> list[str]:
     return [line for line in WITH_PASSWORDS if any(line in it.splitlines() for it in said)]
 
 
+def interface(address: str) -> str:
+    """The one with this address; empty where there is none."""
+    words = run("ip", "-oneline", "address", "show", "to", address)[1].split()
+    return words[1] if len(words) > 1 else ""
+
+
+def neighbours(address: str, device: str) -> dict[str, Any]:
+    """Times of this interface, in milliseconds, and whether their unit comes with a boot."""
+    folder = ROOT / "proc/sys/net" / ("ipv6" if ":" in address else "ipv4") / "neigh" / device
+    files = {"reachable": ("base_reachable_time_ms", 1), "delay": ("delay_first_probe_time", 1000), "repeat": ("retrans_time_ms", 1)}
+    found = {name: int((folder / file).read_text()) * unit for name, (file, unit) in files.items()}
+    return found | {"service": units.state(NEIGHBOURS).get("UnitFileState", "")}
+
+
 def glance(asked: dict[str, Any]) -> dict[str, Any]:
-    """Wait for cloud-init, then look. `failed` when it does not come to an end."""
+    """Wait for cloud-init, then look. `failed` when it does not come to an end, or no interface has the address."""
     refusal, warnings = wait_for_cloud_init(asked["cloud_init_timeout"])
     if refusal:
         return {"failed": True, "msg": refusal}
+    device = interface(asked["address"]) if asked["address"] else ""
+    if asked["address"] and not device:
+        return {"failed": True, "msg": f"No interface of this host has {asked['address']}: correct node_address, or attach the network."}
     swap_mib, swap_files = swap()
     return {
         "missing_packages": missing_packages(asked["packages"]),
@@ -262,6 +293,7 @@ def glance(asked: dict[str, Any]) -> dict[str, Any]:
         **time_keeping(asked["time_file"]),
         "ssh_unread": bool(asked["ssh_file"] and units.reload_due(units.state("ssh.service"), [asked["ssh_file"]])),
         "ssh_passwords": ssh_passwords() if asked["ssh_file"] else [],
+        "neighbours": neighbours(asked["address"], device) if device else {},
         "ufw_active": ufw_active(),
         "warnings": warnings,
     }

@@ -7,6 +7,7 @@ GOOD = [
     {"node_held_packages": ["postgresql-*", "libstdc++6"], "node_protected_units": ["postgresql@*.service"]},
     {"node_sysctl": {"net.ipv4.conf.eth0/1.arp_filter": 1, "vm.overcommit_memory": 0}, "node_swap": "keep"},
     {"node_ssh_keys_only": False, "ansible_password": "x"},
+    {"node_address": "fd00:42::21"},
 ]
 BAD = [
     ({"node_held_packages": ["Postgres QL"]}, "node_held_packages has Postgres QL; write names of packages"),
@@ -18,6 +19,7 @@ BAD = [
     ({"ansible_ssh_pass": "x"}, "it would lock itself out. Use an SSH key"),
     ({"node_package_index_minutes": -1}, "node_package_index_minutes is -1"),
     ({"node_cloud_init_timeout": 0}, "node_cloud_init_timeout is 0; give at least 1 second"),
+    ({"node_address": "db-1"}, "node_address is db-1; write the IP address"),
     ({"node_swap": "off"}, "node_swap"),
 ]
 

@@ -75,6 +75,31 @@ def test_whom_sshd_says_it_lets_in(host, monkeypatch, general, root, found):
     assert node_info.ssh_passwords() == found
 
 
+ADDRESSES = "3: enp6s0    inet 10.42.0.21/20 brd 10.42.15.255 scope global enp6s0\\       valid_lft forever preferred_lft forever\n"
+
+
+@pytest.mark.parametrize(("address", "family"), [("10.42.0.21", "ipv4"), ("fd00:42::21", "ipv6")])
+def test_how_the_interface_with_an_address_finds_neighbours_gone(host, monkeypatch, address, family):
+    monkeypatch.setattr(node_info, "run", lambda *words: (0, ADDRESSES if words[-1] == address else ""))
+    monkeypatch.setattr(units, "state", lambda _unit: {"UnitFileState": "enabled"})
+    for file, value in {"base_reachable_time_ms": 30000, "delay_first_probe_time": 5, "retrans_time_ms": 1000}.items():
+        host(f"proc/sys/net/{family}/neigh/enp6s0/{file}", f"{value}\n")
+    assert node_info.interface("10.42.0.22") == ""
+    assert node_info.neighbours(address, node_info.interface(address)) == {
+        "reachable": 30000,
+        "delay": 5000,
+        "repeat": 1000,
+        "service": "enabled",
+    }
+
+
+def test_an_address_that_the_host_does_not_have_is_refused(host, monkeypatch):
+    monkeypatch.setattr(node_info, "run", lambda *_words: (1, ""))
+    monkeypatch.setattr(node_info, "wait_for_cloud_init", lambda _seconds: ("", []))
+    said = node_info.glance({"cloud_init_timeout": 1, "address": "10.42.0.22"})
+    assert said["failed"] and "No interface of this host has 10.42.0.22" in said["msg"]
+
+
 def test_without_sshd_nobody_comes_in(host):
     assert node_info.ssh_passwords() == []
 

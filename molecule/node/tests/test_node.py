@@ -39,6 +39,12 @@ def test_the_kernel_would_be_set_up_for_a_database(host, turned):
         assert 50 <= int(settings["vm.overcommit_ratio"]) <= 90
 
 
+def test_who_asks_a_host_that_is_gone_is_told_so_before_a_patience_of_two_seconds(host, turned):
+    asked = "import socket; socket.create_connection(('10.89.11.99', 5432), timeout=2)"
+    said = host.run("python3 -c %s", asked).stderr
+    assert ("No route to host" if turned else "timed out") in said, said
+
+
 def test_held_packages_stay_while_others_are_upgraded(host, turned):
     host.check_output(
         "mkdir -p /tmp/bc/DEBIAN"
