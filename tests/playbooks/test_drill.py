@@ -80,3 +80,33 @@ def test_what_can_hurt_is_taken_by_name_only():
     by_name = {name for name, fault in FAULTS["drill_faults"].items() if fault.get("by_name_only")}
     assert by_name == {"etcd-quorum-lost", "disk-full"}
     assert not by_name & {*FAULTS["drill_default_faults"], *FAULTS["drill_quick_faults"]}
+
+
+@pytest.mark.parametrize(
+    "cycle",
+    [
+        "- ansible.builtin.fail: {msg: no}",
+        "- {ansible.builtin.command: 'true', delegate_to: away, register: seen}\n- ansible.builtin.debug: {msg: '{{ seen.stdout }}'}",
+    ],
+    ids=["a task fails", "a host does not answer"],
+)
+def test_whatever_ends_a_cycle_everything_is_healed_and_judged(tmp_path, cycle):
+    """The playbook's own play about tasks of the test's."""
+    play = next(it for it in yaml.safe_load((ROOT / "playbooks/drill/run.yml").read_text()) if it["name"] == "Break and heal")
+    del play["vars_files"]
+    (tmp_path / "run.yml").write_text(yaml.safe_dump([play | {"vars": {"drill_load_scale": 0, "drill_open_cycles": ["crash/01"]}}]))
+    (tmp_path / "tasks").mkdir()
+    said = {"remove": "- ansible.builtin.debug: {msg: all healed}", "report": "- ansible.builtin.debug: {msg: a verdict}", "cycle": cycle}
+    for name, tasks in said.items():
+        (tmp_path / f"tasks/{name}.yml").write_text(f"{tasks}\n")
+    hosts = {
+        "localhost": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable},
+        "away": {"ansible_host": "127.0.0.1", "ansible_port": 1, "ansible_connection": "ssh"},
+    }
+    (tmp_path / "hosts.yml").write_text(yaml.safe_dump({"all": {"hosts": hosts}}))
+    words = [ANSIBLE_PLAYBOOK, "--inventory", tmp_path / "hosts.yml", tmp_path / "run.yml"]
+    environment = os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+    run = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
+    assert run.returncode != 0
+    assert "all healed" in run.stdout, run.stdout + run.stderr
+    assert "a verdict" in run.stdout, run.stdout + run.stderr
