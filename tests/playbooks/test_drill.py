@@ -110,3 +110,44 @@ def test_whatever_ends_a_cycle_everything_is_healed_and_judged(tmp_path, cycle):
     assert run.returncode != 0
     assert "all healed" in run.stdout, run.stdout + run.stderr
     assert "a verdict" in run.stdout, run.stdout + run.stderr
+
+
+# Stands for the drill's program on each host: the clients' one can leave only when the leader is healed, and a moment after.
+LEAVES = """
+import pathlib, sys
+here = pathlib.Path(__file__).parent
+name, verb = here.parent.name, sys.argv[1]
+(here.parents[1] / f"{verb}-{name}").touch()
+if verb == "heal" and name == "etcd-1":
+    sys.exit("one that fails keeps no other from it")
+if verb == "leave" and name == "etcd-1":
+    if not (here.parents[1] / "heal-db-1").exists() or not (here / "tried").exists():
+        (here / "tried").touch()
+        sys.exit("nobody takes writes")
+if verb == "leave":
+    (here.parents[1] / f"left-{name}").touch()
+print("{}")
+"""
+
+
+def test_the_cluster_takes_writes_again_before_the_clients_host_is_cleaned(tmp_path):
+    hosts = {"localhost": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}}
+    for name in ("etcd-1", "db-1"):
+        (tmp_path / name / "program").mkdir(parents=True)
+        (tmp_path / name / "program/__main__.py").write_text(LEAVES)
+        hosts[name] = hosts["localhost"]
+    (tmp_path / "hosts.yml").write_text(yaml.safe_dump({"all": {"hosts": hosts}}))
+    given = {
+        "drill_halted": [],
+        "drill_folder": f"{tmp_path}/{{{{ drill_host }}}}",
+        "drill_program": [sys.executable, "{{ drill_folder }}/program/__main__.py"],
+        "cluster_etcd_names": ["etcd-1"],
+        "cluster_postgresql_names": ["db-1"],
+    }
+    tasks = [{"ansible.builtin.import_tasks": str(ROOT / "playbooks/drill/tasks/remove.yml")}]
+    (tmp_path / "play.yml").write_text(yaml.safe_dump([{"hosts": "localhost", "gather_facts": False, "vars": given, "tasks": tasks}]))
+    words = [ANSIBLE_PLAYBOOK, "--inventory", tmp_path / "hosts.yml", tmp_path / "play.yml"]
+    environment = os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+    run = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
+    assert (tmp_path / "left-etcd-1").exists(), run.stdout + run.stderr
+    assert (tmp_path / "left-db-1").exists(), run.stdout + run.stderr
