@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -120,3 +121,46 @@ def test_a_host_that_was_started_is_left_alone(tmp_path, cloud):
     (tmp_path / "flag").unlink()
     wait_until(lambda: not waiting(tmp_path / "flag"))
     assert asked == []
+
+
+@pytest.fixture
+def systemd(tmp_path, monkeypatch):
+    """What systemd is asked, where every unit runs already until it is stopped."""
+    asked, stopped = [], set()
+
+    def run(*words, check=True):
+        asked.append([str(word) for word in words])
+        if words[:2] == ("systemctl", "stop"):
+            stopped.add(words[2])
+        return "active" if words[:2] == ("systemctl", "is-active") and words[2] not in stopped else ""
+
+    monkeypatch.setattr(importlib.import_module("units"), "run", run)
+    return asked
+
+
+def begun(asked):
+    """The properties of the one unit that was begun."""
+    calls = [words for words in asked if words[0] == "systemd-run"]
+    assert len(calls) == 1, asked
+    return calls[0]
+
+
+def test_observers_of_an_interrupted_drill_make_room(tmp_path, systemd):
+    importlib.import_module("observers").observe(str(tmp_path / "crash/02/observer-db-1.jsonl"))
+    assert any("observer-db-1.jsonl" in word for word in begun(systemd))
+
+
+def test_clients_of_an_interrupted_drill_make_room(tmp_path, systemd, monkeypatch):
+    clients = importlib.import_module("clients")
+    monkeypatch.setattr(clients, "settings", lambda: {"nodes": {}})
+    monkeypatch.setattr(clients, "connected", lambda: contextlib.nullcontext(types.SimpleNamespace(execute=lambda sql: None)))
+    clients.clients(str(tmp_path / "crash/02"))
+    assert any("crash/02" in word for word in begun(systemd))
+
+
+def test_what_nobody_ends_ends_by_itself(systemd):
+    units = importlib.import_module("units")
+    units.stop("elephant-drill-clients")
+    units.start("elephant-drill-clients", "record-clients", {})
+    limit = next(word.partition("RuntimeMaxSec=")[2] for word in begun(systemd) if "RuntimeMaxSec=" in word)
+    assert 1200 < int(limit) <= 3600

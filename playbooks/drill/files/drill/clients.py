@@ -158,6 +158,8 @@ def measured(scale: int, seconds: int) -> dict[str, Any]:
 def clients(folder: str) -> dict[str, Any]:
     """Make the tables, measure the clocks, start the writers. Prints the clients' time."""
     given, here = settings(), Path(folder)
+    # Those of an interrupted drill still write, and into another cycle's record.
+    units.stop(UNIT)
     shutil.rmtree(here, ignore_errors=True)
     here.mkdir(parents=True)
     with connected() as conn:

@@ -127,13 +127,14 @@ def record_etcd(file: str, key: str, endpoints: str) -> None:
 
 def observe(file: str, key: str = "", endpoints: str = "", client: str = "", user: str = "") -> None:
     """Start observing, and let the client in; on a node that has been away, go on in the same file."""
+    # One that an interrupted drill left writes into another cycle's record.
+    units.stop(UNIT)
     if client:
         door.open_(client, user)
     folder = Path(file).parent
     folder.mkdir(parents=True, exist_ok=True)
-    if key and not units.active(UNIT):
-        Path(file).unlink(missing_ok=True)
     if key:
+        Path(file).unlink(missing_ok=True)
         units.start(UNIT, "record-etcd", {"file": file, "key": key, "endpoints": endpoints})
         return
     # The postmaster's user asks its own socket as peer.

@@ -12,6 +12,8 @@ from pathlib import Path
 
 PROGRAM = Path(__file__).resolve().parent
 FOLDER = PROGRAM.parent
+# Seconds after which a unit ends by itself, beyond the longest cycle: nobody may be left to end it.
+LONGEST = 3600
 
 
 def run(*words: str | Path, check: bool = True) -> str:
@@ -34,7 +36,7 @@ def start(unit: str, verb: str, words: dict, user: str = "root") -> None:
     run("systemctl", "reset-failed", unit, check=False)
     run(
         *("systemd-run", "--quiet", f"--unit={unit}", "--collect", f"--uid={user}"),
-        *("--property=KillMode=mixed", "--property=TimeoutStopSec=10"),
+        *("--property=KillMode=mixed", "--property=TimeoutStopSec=10", f"--property=RuntimeMaxSec={LONGEST}"),
         *("--property=NoNewPrivileges=yes", "--property=ProtectHome=yes", "/usr/bin/python3", PROGRAM, verb, json.dumps(words)),
     )
 
