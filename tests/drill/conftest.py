@@ -29,6 +29,7 @@ class Tale:
             "fault": "crash", "node": "db-1", "title": "PostgreSQL killed on the primary",
             "armed": START + crash - 0.2, "injected": START + crash, "healed": START + 15, "whole": START + 18,
             "settings": {"ttl": 20, "loop_wait": 1, "retry_timeout": 5}, "bound": 3.5, "load": {}, "old_primary": "rewound", "errors": [],
+            "moves": True,
         }  # fmt: skip
         self.attempts: list[dict[str, Any]] = []
         for sequence in range(int(over / STEP)):

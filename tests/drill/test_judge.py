@@ -193,6 +193,24 @@ def test_no_standby_came_back(tale, judged):
     assert judged(tale).reasons == ["no synchronous standby came back"]
 
 
+@pytest.mark.parametrize(("moves", "verdict"), [(True, "not judged"), (False, "green")])
+def test_a_fault_that_nobody_felt(tale, judged, moves, verdict):
+    """A host that was not halted, a rule that cut nothing: the leader goes on, and no promise was put to the test."""
+    untouched = type(tale)(crash=30, promoted=30)
+    untouched.fault |= {name: tale.fault[name] for name in ("injected", "armed")} | {"moves": moves, "old_primary": None}
+    found = judged(untouched)
+    assert found.verdict == verdict
+    assert found.reasons == (["the fault was not felt: db-1 led on, and no write waited for it"] if moves else [])
+
+
+def test_a_leader_that_came_back_in_its_place_was_hit_all_the_same(tale, judged):
+    """With primary_start_timeout a crashed one may start again."""
+    for it in tale.attempts:
+        if it["server"] == "db-2":
+            it |= {"server": "db-1", "timeline": 1}
+    assert judged(tale).verdict == "green"
+
+
 def test_a_client_that_never_wrote_again(tale, judged):
     for it in tale.attempts:
         if it["client"] == "any-1" and it["server"] == "db-2":

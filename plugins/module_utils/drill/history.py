@@ -65,6 +65,7 @@ class Fault:
 
     `parted`: the standby received nothing just before the fault, so that the leader wrote what nobody else has.
     `timed`: seconds are judged; on a machine that others load too they are only reported.
+    `moves`: it should end with another leader.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Fault:
     errors: tuple[str, ...]
     parted: bool = False
     timed: bool = True
+    moves: bool = False
 
 
 @dataclass
@@ -152,6 +154,7 @@ def _fault(file: Path) -> Fault:
         errors=tuple(str(it) for it in errors),
         parted=bool(found.get("parted", False)),
         timed=bool(found.get("timed", True)),
+        moves=bool(found.get("moves", False)),
         **times,
         **optional,
     )

@@ -130,6 +130,8 @@ def _holes(cycle: Cycle, acks: list[float], found: outage.Outage | None, until: 
         holes.append("no outage can be told from these acknowledgements")
     elif fault.timed and (still := outage.idle(cycle.roaming, fault.armed, until)) > STALLED:
         holes.append(f"no client tried anything for {still:.1f} s: what stood still was the clients' host")
+    if found and fault.moves and not _moved(cycle) and found.seconds <= max(UNDISTURBED, found.noise):
+        holes.append(f"the fault was not felt: {_leader(cycle)} led on, and no write waited for it")
     nameless = sum(1 for it in cycle.attempts if it.outcome == OK and (it.server is None or it.timeline is None))
     if nameless:
         holes.append(f"{nameless} acknowledged commits do not say which server and timeline took them")
@@ -147,6 +149,17 @@ def _holes(cycle: Cycle, acks: list[float], found: outage.Outage | None, until: 
     if fault.old_primary is not None and cycle.rows_again is None:
         holes.append("the rows were not read again after the old primary had led once more (rows-again.jsonl)")
     return holes
+
+
+def _leader(cycle: Cycle) -> str | None:
+    """Who acknowledged last before the fault."""
+    return max((it for it in cycle.attempts if it.outcome == OK and it.ended <= cycle.fault.injected), key=lambda it: it.ended).server
+
+
+def _moved(cycle: Cycle) -> bool:
+    """Whether another node acknowledged after the fault."""
+    leader = _leader(cycle)
+    return any(it.outcome == OK and it.started > cycle.fault.injected and it.server != leader for it in cycle.attempts)
 
 
 def _wrongs(cycle: Cycle, judged: Judged) -> list[str]:
