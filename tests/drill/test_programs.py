@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import yaml
 
 PROGRAMS = Path(__file__).parents[2] / "playbooks/drill/files/drill"
 
@@ -164,3 +165,13 @@ def test_what_nobody_ends_ends_by_itself(systemd):
     units.start("elephant-drill-clients", "record-clients", {})
     limit = next(word.partition("RuntimeMaxSec=")[2] for word in begun(systemd) if "RuntimeMaxSec=" in word)
     assert 1200 < int(limit) <= 3600
+
+
+def test_a_host_that_is_cut_off_can_be_healed_by_its_own_port_of_ssh(systemd):
+    verbs = yaml.safe_load((PROGRAMS.parents[1] / "vars/faults.yml").read_text())["drill_faults"]
+    words = verbs["primary-cut-off"]["words"]
+    assert "firewall_ssh_port" in words["ssh"]
+    importlib.import_module("faults").cut(**words | {"ssh": "2222"})
+    rules = systemd[-1][-1]
+    assert rules.count("tcp dport 2222 accept; tcp sport 2222 accept; drop") == 2
+    assert " 22 " not in rules

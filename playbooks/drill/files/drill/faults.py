@@ -120,14 +120,16 @@ def freeze(with_patroni: bool) -> dict[str, Any]:
     return {"at": at}
 
 
-def cut(addresses: list[str], ports: list[int]) -> dict[str, Any]:
-    """No packet from or to these addresses; with `ports` only those of these ports of theirs. No address means everybody: all but SSH."""
+def cut(addresses: list[str], ports: list[int], ssh: int = 22) -> dict[str, Any]:
+    """No packet from or to these addresses; with `ports` only those of these ports of theirs. No address means everybody: all but SSH.
+
+    `ssh` is the port by which the host is healed."""
     rules = []
     for way, side in (("input", "s"), ("output", "d")):
         port = f"tcp {side}port {{ {', '.join(map(str, ports))} }} " if ports else ""
         lines = [f"ip {side}addr {address} {port}drop" for address in addresses] or ["iif lo accept" if way == "input" else "oif lo accept"]
         if not addresses:
-            lines += ["tcp dport 22 accept", "tcp sport 22 accept", "drop"]
+            lines += [f"tcp dport {ssh} accept", f"tcp sport {ssh} accept", "drop"]
         rules.append(f"chain {way} {{ type filter hook {way} priority -20; policy accept; {'; '.join(lines)}; }}")
     at = time.time()
     units.run("nft", "\n".join([f"table {TABLE} {{", *rules, "}"]))
