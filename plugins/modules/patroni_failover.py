@@ -116,6 +116,15 @@ class Archive:
     why: str = ""
 
 
+def standby_of(name: str, has: dict[str, Any], cluster: dict[str, Any]) -> Standby:
+    """The candidate, from what its PostgreSQL answers and what its Patroni knows (GET /cluster).
+
+    The control file's timeline is that of the last restartpoint, minutes behind one that the standby has followed since."""
+    member = next((it for it in cluster.get("members", []) if it["name"] == name), {})
+    timeline = max(has["timeline"], member.get("timeline") or 0)
+    return Standby(name, has["commit"], timeline, max(has["replayed"] or 0, has["received"] or 0), has["segment"])
+
+
 def lsn(position: int) -> str:
     """A position as PostgreSQL writes it."""
     return f"{position >> 32:X}/{position & 0xFFFFFFFF:X}"
@@ -254,8 +263,7 @@ def main() -> None:
     code, out, error = module.run_command(["runuser", "-u", "postgres", "--", "psql", "-XAtc", QUESTION, "postgres"])
     if code != 0:
         module.fail_json(msg=f"PostgreSQL of {name} does not answer, so it cannot lead: {error.strip()}", statement=[])
-    has = json.loads(out)
-    standby = Standby(name, has["commit"], has["timeline"], max(has["replayed"] or 0, has["received"] or 0), has["segment"])
+    standby = standby_of(name, json.loads(out), cluster)
     said = statement(standby, keys, prefix, newest_archived(module, asked["stanza"]))
     if asked["accept"] != name:
         module.fail_json(

@@ -85,6 +85,22 @@ def test_the_end_of_the_archive_is_compared_with_what_the_standby_has(newest, se
     assert sentence in failover.of_archive(BEHIND, failover.Archive(newest))
 
 
+@pytest.mark.parametrize(
+    ("members", "sentence"),
+    [
+        ([{"name": "db-1", "timeline": 4}, {"name": "db-2", "timeline": 4}], "the archive has nothing to add"),
+        ([{"name": "db-2", "timeline": 3}], "another member has led"),
+        ([{"name": "db-2"}], "another member has led"),
+    ],
+    ids=["it follows the newest", "it missed that", "nobody knows"],
+)
+def test_a_standby_that_followed_a_new_leader_is_not_called_left_behind(members, sentence):
+    """Its control file names the old timeline until the next restartpoint."""
+    has = {"commit": None, "timeline": 3, "replayed": 40 * MIB, "received": 40 * MIB, "segment": 16 * MIB}
+    standby = failover.standby_of("db-2", has, {"members": members})
+    assert sentence in failover.of_archive(standby, failover.Archive("000000040000000000000002"))
+
+
 def test_without_backups_or_an_answer_it_is_said_that_nothing_is_known():
     assert "There are no backups" in failover.of_archive(BEHIND, None)
     assert "could not be asked (no route)" in failover.of_archive(BEHIND, failover.Archive(why="no route"))
