@@ -76,7 +76,7 @@ def cloud():
     class Api(BaseHTTPRequestHandler):
         def do_POST(self):
             asked.append((self.path, self.headers["Authorization"]))
-            self.send_response(204)
+            self.send_response(503 if self.path.startswith("/busy") and len(asked) == 1 else 204)
             self.end_headers()
 
         def log_message(self, *_):
@@ -113,6 +113,14 @@ def test_a_host_that_nobody_starts_is_started(tmp_path, cloud):
     url, asked = cloud
     halted(tmp_path / "flag", 0.5, url)
     wait_until(lambda: asked == [("/start", "Bearer key")] and not (tmp_path / "flag").exists())
+
+
+def test_a_cloud_that_is_busy_is_asked_again(tmp_path, cloud):
+    url, asked = cloud
+    halted(tmp_path / "flag", 0.1, f"{url}/busy")
+    wait_until(lambda: not waiting(tmp_path / "flag"))
+    assert asked == [("/busy/start", "Bearer key")] * 2
+    assert not (tmp_path / "flag").exists()
 
 
 def test_a_host_that_was_started_is_left_alone(tmp_path, cloud):

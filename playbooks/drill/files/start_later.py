@@ -10,6 +10,9 @@ import time
 import urllib.request
 from pathlib import Path
 
+# Seconds for which a cloud that does not do it is asked again.
+PATIENCE = 3600
+
 
 def main(flag: str, seconds: str, url: str) -> None:
     """Wait in a session of its own, then ask."""
@@ -26,8 +29,15 @@ def main(flag: str, seconds: str, url: str) -> None:
             return
         time.sleep(0.5)
     headers = {"Authorization": f"Bearer {os.environ['VULTR_API_KEY']}"}
-    urllib.request.urlopen(urllib.request.Request(url, method="POST", headers=headers), timeout=60)
-    Path(flag).unlink(missing_ok=True)
+    until = time.monotonic() + PATIENCE
+    while Path(flag).exists() and time.monotonic() < until:
+        try:
+            urllib.request.urlopen(urllib.request.Request(url, method="POST", headers=headers), timeout=60)
+        except OSError:
+            # An error of the API's, or no way to it: nobody else would start the host.
+            time.sleep(2)
+        else:
+            Path(flag).unlink(missing_ok=True)
 
 
 if __name__ == "__main__":
