@@ -56,6 +56,11 @@ def test_a_drill_that_cannot_be_meant(tmp_path, given, sentence):
     assert sentence in said(tmp_path, inventory(3, 2), *given)
 
 
+def test_the_host_of_the_clients_is_not_halted(tmp_path):
+    given = ["drill_confirm=test", "drill_select=primary-and-etcd-leader-halted"]
+    assert "would halt etcd-0, where the clients run" in said(tmp_path, inventory(1, 2), *given)
+
+
 def test_a_cluster_without_a_standby(tmp_path):
     assert "a drill needs two database hosts" in said(tmp_path, inventory(3, 1), "drill_confirm=test")
 
