@@ -31,6 +31,10 @@ options:
     description: Stanza of pgBackRest that WAL is archived to. Empty where there are no backups.
     type: str
     default: ""
+  connection:
+    description: libpq connection string to whichever member takes writes; its user needs no right but to connect. Empty does not ask.
+    type: str
+    default: ""
   wait:
     description: Seconds until the standby must lead.
     type: int
@@ -72,6 +76,11 @@ import re
 import time
 from dataclasses import dataclass
 from typing import Any
+
+try:
+    import psycopg2
+except ImportError:
+    psycopg2 = None
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.elephant.ha.plugins.module_utils.patroni_rest import (
@@ -210,6 +219,22 @@ def refusal(name: str, cluster: dict[str, Any], own: dict[str, dict[str, Any]]) 
     return ""
 
 
+def still_writes(connection: str) -> str:
+    """Why nobody may be promoted beside a PostgreSQL that takes writes, whatever its Patroni says; empty where none does."""
+    if not connection:
+        return ""
+    try:
+        link = psycopg2.connect(connection)
+    except psycopg2.Error:
+        return ""
+    host = link.info.host
+    link.close()
+    return (
+        f"PostgreSQL on {host} takes writes, though nobody leads: both would acknowledge rows. Start its Patroni again; "
+        "or, to give up what only it has, stop its PostgreSQL first."
+    )
+
+
 def newest_archived(module: AnsibleModule, stanza: str) -> Archive | None:
     """The archive's newest segment of all repositories that answer; nobody can write while this is asked."""
     if not stanza:
@@ -240,6 +265,7 @@ def main() -> None:
             "scope": {"type": "str", "required": True},
             "accept": {"type": "str", "default": ""},
             "stanza": {"type": "str", "default": ""},
+            "connection": {"type": "str", "default": ""},
             **ETCD_OPTIONS,
             **REST_OPTIONS,
             "wait": {"type": "int", "default": 60},
@@ -248,13 +274,15 @@ def main() -> None:
     )
     asked = module.params
     name, prefix = asked["name"], f"/service/{asked['scope']}/"
+    if psycopg2 is None and asked["connection"]:
+        module.fail_json(msg="connection needs python3-psycopg2, with which Patroni itself speaks to PostgreSQL.", statement=[])
 
     files = (asked["ca_file"], asked["certificate_file"], asked["key_file"])
     try:
         rest = Https(asked["url"], *files)
         cluster = rest.ask("/cluster")
         own = members_own_words(cluster, *files)
-        reason = refusal(name, cluster, own)
+        reason = refusal(name, cluster, own) or still_writes(asked["connection"])
         if reason:
             module.fail_json(msg=reason, statement=[])
         _, keys = etcd_read([Https(url, *files) for url in asked["etcd_urls"]], asked["etcd_username"], asked["etcd_password"], prefix)

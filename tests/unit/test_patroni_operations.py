@@ -1,11 +1,15 @@
 """What the modules of a living cluster refuse and state, apart from any host."""
 
+import contextlib
+import io
 import json
 import os
 import subprocess
 import time
+import types
 
 import pytest
+from ansible.module_utils.testing import patch_module_args
 from ansible_collections.elephant.ha.plugins.module_utils import copying, units
 from ansible_collections.elephant.ha.plugins.modules import patroni_failover as failover
 from ansible_collections.elephant.ha.plugins.modules import patroni_info as info
@@ -140,6 +144,32 @@ def test_a_segment_is_placed_by_its_name():
 def test_nobody_is_promoted_while_somebody_leads(cluster, own, sentence):
     said = failover.refusal("db-2", cluster, own)
     assert (sentence in said) if sentence else said == ""
+
+
+class Silent(Exception):
+    """Stands for psycopg2.Error."""
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_nobody_is_promoted_beside_a_postgresql_that_takes_writes(monkeypatch, answers):
+    """Its Patroni is dead, so neither etcd nor anybody's REST API knows of it."""
+
+    def connect(connection):
+        if not answers:
+            raise Silent
+        return types.SimpleNamespace(info=types.SimpleNamespace(host="192.0.2.21"), close=lambda: None)
+
+    monkeypatch.setattr(failover, "psycopg2", types.SimpleNamespace(connect=connect, Error=Silent))
+    asked = {"name": "db-2", "scope": "elephant", "connection": "host=192.0.2.21", "etcd_urls": [], "etcd_password": "word"} | {
+        "url": "https://192.0.2.22:8008", "ca_file": "/ca", "certificate_file": "/crt", "key_file": "/key",
+    }  # fmt: skip
+    seen = {"members": [STANDBY | {"role": "replica"}]}
+    monkeypatch.setattr(failover, "Https", lambda *_: types.SimpleNamespace(ask=lambda path: seen))
+    monkeypatch.setattr(failover, "members_own_words", lambda *_: {"db-2": OWN["db-2"]})
+    with patch_module_args(asked), pytest.raises(SystemExit), contextlib.redirect_stdout(io.StringIO()) as said:
+        failover.main()
+    assert ("192.0.2.21 takes writes" in said.getvalue()) is answers
+    assert json.loads(said.getvalue())["failed"]
 
 
 @pytest.mark.parametrize(
