@@ -214,3 +214,38 @@ def test_wal_that_the_archive_does_not_take_goes_only_when_that_is_meant(tmp_pat
     with pytest.raises(BackupError, match=r"000000010000000000000003 could not be archived.*-e restore_unarchived_may_go=true"):
         restore.settle(None, full)
     restore.settle(None, full, abandon=True)
+
+
+@pytest.mark.parametrize(("code", "answer"), [(0, 0), (1, 1), (49, 255), (103, 255), (-9, 255)])
+def test_an_archive_that_does_not_answer_is_not_taken_for_its_end(tmp_path, code, answer):
+    """PostgreSQL ends its recovery, and promotes, at whatever a restore_command answers up to 125."""
+    program = tmp_path / "pgbackrest"
+    program.write_text(f"#!/bin/sh\necho $* > {tmp_path}/asked\n{'kill -9 $$' if code < 0 else f'exit {code}'}\n")
+    program.chmod(0o755)
+    command = restore.asking({"stanza": "it", "config": ""}).replace("%f", "00000002.history").replace("%p", "pg_wal/RECOVERYHISTORY")
+    assert subprocess.run(["sh", "-c", command], check=False, env={"PATH": f"{tmp_path}:/usr/bin:/bin"}).returncode == answer
+    assert (tmp_path / "asked").read_text() == "--stanza=it archive-get 00000002.history pg_wal/RECOVERYHISTORY\n"
+
+
+def test_the_private_server_asks_the_archive_so(tmp_path, monkeypatch):
+    bins, data = tmp_path / "bin", tmp_path / "data"
+    for folder in (bins, data):
+        folder.mkdir()
+    stopped = f"""{UNREAD}HostConnectError: unable to connect to 'storage:443'
+FATAL:  could not restore file "000000010000000000000004" from archive: child process exited with exit code 255"""
+    for name, script in {
+        "pg_ctl": f"printf '%s\\n' \"$*\" > {tmp_path}/options\ncat > \"$4\" <<'END'\n{stopped}\nEND",
+        "pg_isready": "exit 1",
+    }.items():
+        (bins / name).write_text(f"#!/bin/sh\n{script}\n")
+        (bins / name).chmod(0o755)
+    monkeypatch.setattr(restore, "SCRATCH", tmp_path / "scratch")
+    monkeypatch.setattr(restore, "programs", lambda _: bins)
+    monkeypatch.setattr(restore, "sizes", lambda _: {})
+    monkeypatch.setattr(restore.time, "sleep", lambda _: None)
+    monkeypatch.setattr(restore.time, "monotonic", iter(range(0, 1000, 10)).__next__)
+    note = {"stanza": "it", "config": "/other.conf", "timeline": "3", "label": "label", "goal": "the latest point of the archive"}
+    with pytest.raises(BackupError, match="nothing was promoted: the storage cannot be reached"):
+        restore.recover(note, data)
+    options = (tmp_path / "options").read_text()
+    assert "-c restore_command='pgbackrest --stanza=it --config=/other.conf archive-get %f \"%p\"; code=$?; " in options

@@ -203,7 +203,7 @@ def recover(note: dict[str, Any], data: Path) -> dict[str, Any]:
     for name, text in (("postgresql.conf", ""), ("pg_hba.conf", "local all all peer\n"), ("pg_ident.conf", "")):
         (SCRATCH / name).write_text(text)
     # The timeline is said here, because pgBackRest does not take it for the end of a backup, and PostgreSQL's own default is the newest.
-    told = OPTIONS | sizes(data) | {"recovery_target_timeline": note["timeline"]}
+    told = OPTIONS | sizes(data) | {"recovery_target_timeline": note["timeline"], "restore_command": asking(note)}
     options = " ".join(f"-c {name}='{value}'" for name, value in told.items())
     start = [bins / "pg_ctl", "--pgdata", data, "--log", log, "--no-wait", f"--options={options}", "start"]
     subprocess.run(start, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -222,6 +222,12 @@ def recover(note: dict[str, Any], data: Path) -> dict[str, Any]:
     return {"reached": reached, "new_timeline": int(control[0], 16), "disabled": disabled}
 
 
+def asking(note: dict[str, Any]) -> str:
+    """The restore_command. To PostgreSQL any failure up to 125 is the end of the archive, and it promotes; to pgBackRest only 1 is that."""
+    get = " ".join([*PgBackRest(note["stanza"], note["config"]).base, "archive-get", "%f", '"%p"'])
+    return f"{get}; code=$?; test $code -le 1 || exit 255; exit $code"
+
+
 def ask(bins: Path, statements: str) -> str:
     """What the private server answers."""
     command = [bins / "psql", "-XAtq", "-v", "ON_ERROR_STOP=1", f"--host={SCRATCH}", "--port=5499", "--dbname=postgres"]
@@ -236,6 +242,9 @@ POSITION = "CHECKPOINT; SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 
 def why(note: dict[str, Any], log: str) -> str:
     """The sentence for a recovery that ended without promotion."""
     last = re.findall(r"last completed transaction was at log time (.+)", log)
+    if "from archive: child process exited with exit code 255" in log:
+        said = meaning(log[log.rfind("restored log file") + 1 :])
+        return f"the archive stopped answering, and nothing was promoted: {said}. The same command goes on when it answers again"
     known = f"; the last commit in it is of {last[-1]}" if last else ""
     if "recovery ended before configured recovery target was reached" in log:
         again = "Run this again with another target: -e restore_latest=true takes all that is there"
