@@ -147,6 +147,15 @@ def test_a_pid_that_another_process_has_now_is_no_server(tmp_path):
         other.wait()
 
 
+def test_what_a_server_without_power_left_behind_stops_no_restore(tmp_path):
+    """pgBackRest refuses (038) where there is a postmaster.pid, whether anybody runs or not."""
+    (tmp_path / "postmaster.pid").write_text("999999999\n")
+    told = type("Told", (), {"data_directory": str(tmp_path)})()
+    assert restore.down(told) == tmp_path
+    assert not (tmp_path / "postmaster.pid").exists()
+    assert restore.down(type("Told", (), {"data_directory": str(tmp_path / "none")})()) == tmp_path / "none"
+
+
 UNREAD = "ERROR: [029]: unable to load info file '/pgbackrest/archive/it/archive.info' or '/pgbackrest/archive/it/archive.info.copy': "
 REFUSED = "HTTP request failed with 403 (Forbidden): *** Path/Query ***: GET /backups/pgbackrest/archive/it/archive.info"
 PEER = "unable to check pg2: [DbConnectError] raised from remote-0 tls protocol on '192.0.2.9'"
@@ -248,4 +257,4 @@ FATAL:  could not restore file "000000010000000000000004" from archive: child pr
     with pytest.raises(BackupError, match="nothing was promoted: the storage cannot be reached"):
         restore.recover(note, data)
     options = (tmp_path / "options").read_text()
-    assert "-c restore_command='pgbackrest --stanza=it --config=/other.conf archive-get %f \"%p\"; code=$?; " in options
+    assert '-c restore_command=\'pgbackrest --stanza=it --config=/other.conf archive-get %f "%p"; code=$?; ' in options

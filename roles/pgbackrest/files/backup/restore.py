@@ -119,6 +119,8 @@ def down(settings: Settings) -> Path:
             subprocess.run(stop, check=False, capture_output=True)
     if running(data):
         raise BackupError(f"PostgreSQL still runs on {data}; stop it, then run this again")
+    # A server that lost power leaves it behind, and pgBackRest restores nothing where it is.
+    (data / "postmaster.pid").unlink(missing_ok=True)
     return data
 
 
