@@ -1,5 +1,7 @@
 """Which backup a restore begins with, on which timeline, and what an interrupted restore goes on from."""
 
+import functools
+import io
 import json
 import subprocess
 import sys
@@ -211,6 +213,29 @@ def test_whoever_brings_the_data_is_not_disturbed(tmp_path, monkeypatch):
     monkeypatch.setattr(marker, "busy", lambda: True)
     monkeypatch.setattr(restore, "down", lambda _: pytest.fail("its server was stopped"))
     restore.settle(None, None)
+
+
+def test_a_target_that_was_given_while_a_killed_playbooks_command_worked_is_not_forgotten(tmp_path, monkeypatch):
+    path, told = tmp_path / "note.json", type("Told", (), {"name": "a", "data_directory": str(tmp_path / "data")})()
+    for function in (marker.read, marker.write, marker.alone):
+        monkeypatch.setattr(marker, function.__name__, functools.partial(function, **{"path": path}))
+    plan_of = {"node": "a", "config": "", "keep": False, "goal": "its goal"}
+    fetched = []
+
+    def fetch(note, _):
+        fetched.append(note["id"])
+        if note["id"] == "1":
+            monkeypatch.setattr(restore.sys, "stdin", io.StringIO(json.dumps(plan_of | {"id": "2"})))
+            restore.mark(told, None)
+
+    monkeypatch.setattr(restore, "fetch", fetch)
+    monkeypatch.setattr(restore, "recover", lambda *_: {"reached": "0/1", "new_timeline": 2, "disabled": []})
+    marker.write(plan_of | {"id": "1", "stage": "restoring", "kept": "", "host": "a"})
+    with pytest.raises(BackupError, match="another target was given meanwhile"):
+        restore.bring(told, None)
+    assert (marker.read()["id"], marker.read()["stage"]) == ("2", "restoring")
+    restore.bring(told, None)
+    assert fetched == ["1", "2"] and (marker.read()["id"], marker.read()["stage"]) == ("2", "recovered")
 
 
 def test_wal_that_the_archive_does_not_take_goes_only_when_that_is_meant(tmp_path, monkeypatch):

@@ -170,6 +170,9 @@ def bring(settings: Settings, _: PgBackRest) -> None:
         fetch(note, data)
         note |= recover(note, data) | {"seconds": round(time.time() - began)}
         tidy(data)
+        if (meanwhile := marker.read()) is None or meanwhile["id"] != note["id"]:
+            # The playbook of this one was killed, and its successor waits for the lock, with a note that begins with what is here.
+            raise BackupError(f"{note['goal']} is here, and is not what is wanted any more: another target was given meanwhile")
         note["stage"] = "recovered"
         marker.write(note)
         print(f"{settings.name} is back at {note['reached']}, timeline {note['new_timeline']}, after {note['seconds']} s")
