@@ -109,6 +109,13 @@ def test_a_moment_without_one_is_refused(text, said):
         plan.moment(text)
 
 
+def test_a_file_that_a_living_server_removes_meanwhile_spoils_no_plan(tmp_path, monkeypatch):
+    (tmp_path / "stays").write_text("it")
+    listed = plan.Path.rglob
+    monkeypatch.setattr(plan.Path, "rglob", lambda folder, pattern: [folder / "pgsql_tmp1.0", *listed(folder, pattern)])
+    assert plan.used(tmp_path) == (tmp_path / "stays").stat().st_blocks * 512
+
+
 def test_the_same_goal_goes_on_and_another_begins_again():
     first = {"id": "1", "node": "a"}
     note = marker.merge(None, first) | {"host": "a"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from dataclasses import dataclass
@@ -151,7 +152,12 @@ def used(folder: Path) -> int:
     """Bytes below a folder, as the disk counts them."""
     if not folder.is_dir():
         return 0
-    return sum(it.lstat().st_blocks * 512 for it in folder.rglob("*"))
+    blocks = 0
+    for it in folder.rglob("*"):
+        # A server may run there, whose files come and go.
+        with contextlib.suppress(FileNotFoundError):
+            blocks += it.lstat().st_blocks
+    return blocks * 512
 
 
 def room(settings: Settings, size: int) -> bool:
