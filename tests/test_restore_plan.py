@@ -124,6 +124,9 @@ def test_the_same_goal_goes_on_and_another_begins_again():
     assert marker.merge(going, first) == going
     other = marker.merge(going, {"id": "2", "node": "a"})
     assert (other["stage"], other["kept"]) == ("restoring", "/aside")
+    # Once it has led, there are rows of applications in it, and the promise to keep them aside is made for them too.
+    other = marker.merge(going | {"stage": "leading"}, {"id": "2", "node": "a"})
+    assert (other["stage"], other["kept"], other.get("again", False)) == ("planned", "", False)
     # On another member what was copied meanwhile has to go too, and is no old data.
     other = marker.merge(going | {"host": "b", "stage": "cleared"}, {"id": "2", "node": "a"})
     assert (other["stage"], other["kept"], other["again"]) == ("planned", "/aside", True)

@@ -41,6 +41,9 @@ def merge(old: dict[str, Any] | None, plan: dict[str, Any]) -> dict[str, Any]:
         return plan | {"stage": "planned", "kept": ""}
     if old["id"] == plan["id"]:
         return old
+    if old["stage"] == "leading":
+        # It has served since, perhaps for days: what was written is old data as any, to be archived and kept aside.
+        return plan | {"stage": "planned", "kept": ""}
     begun = old["stage"] != "planned"
     return plan | {"stage": "restoring" if begun and old["node"] == old.get("host") else "planned", "kept": old["kept"], "again": begun}
 
