@@ -17,6 +17,7 @@ import standby
 import taking
 import timelines
 from repository import Backup, BackupError, Info
+from repository import Repository as State
 from settings import Settings
 
 SIZE = 16 * 2**20
@@ -252,3 +253,34 @@ def test_a_repository_that_is_away_keeps_no_backup_from_the_others(capsys):
     with pytest.raises(BackupError, match="repository 1 cannot be read"):
         schedule.run(told(repositories=[1, 2]), FirstIsAway())
     assert capsys.readouterr().out == "repository 2: took a backup of type full\n"
+
+
+def test_what_two_dead_leaders_took_along_is_archived_with_the_history_between_them(tmp_path, monkeypatch):
+    """Timeline 2 began and ended while the storage was away. Without its history PostgreSQL sees no 3, and gives the number 2 again."""
+    wal = tmp_path / "pg_wal"
+    wal.mkdir()
+    (wal / "00000003.history").write_text("1\t0/5000028\treason\n\n2\t0/6000028\treason\n")
+    for name in ("00000002.history", "000000010000000000000004", "000000020000000000000005"):
+        (wal / name).touch()
+    there, pushed = {"000000010000000000000003"}, []
+
+    class Archive:
+        stanza = "s"
+
+        def info(self):
+            return Info([State(1, 0, "ok")], [taken()], False, {1: "17-1"})
+
+        def must(self, *words):
+            if words[1] == "archive-push":
+                pushed.append(Path(words[2]).name)
+                there.add(pushed[-1])
+                return ""
+            if words[-1].endswith("/17-1"):
+                return "\n".join({it if "." in it else it[:16] for it in there})
+            return "".join(f"{it}-{'0' * 40}.zst\n" for it in there if it.startswith(words[-1][-16:]))
+
+    monkeypatch.setattr(timelines, "STATE", tmp_path / "state")
+    monkeypatch.setattr(timelines.server, "leads", lambda _: True)
+    monkeypatch.setattr(timelines.server, "ask", lambda *_: [["000000030000000000000006", str(SIZE), "77"]])
+    timelines.rescue(told(data_directory=str(tmp_path)), Archive())
+    assert sorted(pushed) == ["000000010000000000000004", "00000002.history", "000000020000000000000005"]

@@ -83,6 +83,18 @@ def missing(settings: Settings, pgbackrest: PgBackRest, info: Info, ends: list[S
     return lacking
 
 
+def histories(settings: Settings, pgbackrest: PgBackRest, info: Info, ends: list[Segment]) -> set[str]:
+    """History files of old timelines that a repository lacks. PostgreSQL sees no timeline behind a hole, and takes its number for free."""
+    lacking: set[str] = set()
+    for repository in settings.repositories:
+        backups = info.of(repository)
+        names = {f"{it.timeline:08X}.history" for it in ends if backups and it.timeline > int(backups[0].archive_start[:8], 16)}
+        if names:
+            folder = f"archive/{pgbackrest.stanza}/{info.archive_ids[repository]}"
+            lacking |= names - set(pgbackrest.must(f"--repo={repository}", "repo-ls", folder).split())
+    return lacking
+
+
 def rescue(settings: Settings, pgbackrest: PgBackRest) -> None:
     """One look: nothing to do on a standby, or where this timeline has been looked at already."""
     try:
@@ -101,7 +113,8 @@ def rescue(settings: Settings, pgbackrest: PgBackRest) -> None:
     if not info.repositories or any(it.code in (NO_PATH, NO_DATA) for it in info.repositories):
         # The stanza is made after the cluster.
         return
-    for lost in sorted(set().union(*missing(settings, pgbackrest, info, ends, int(size), newest=False).values())):
+    segments = set().union(*missing(settings, pgbackrest, info, ends, int(size), newest=False).values())
+    for lost in sorted(segments | histories(settings, pgbackrest, info, ends)):
         if (folder / lost).exists():
             # Done at once and not through the queue; the same segment pushed twice is no error to pgBackRest.
             pgbackrest.must("--no-archive-async", "archive-push", str(folder / lost))
