@@ -90,6 +90,13 @@ def test_what_cannot_be_is_said(request_, said):
         chosen(**request_)
 
 
+@pytest.mark.parametrize(("label", "followed"), [("early", "3"), ("branch", "2")], ids=["a newer timeline", "one of another branch"])
+def test_the_latest_point_is_that_of_what_is_archived_when_the_old_data_goes(monkeypatch, label, followed):
+    monkeypatch.setattr(plan, "look", lambda _: Info([], ALL, False, {1: "17-1"}))
+    monkeypatch.setattr(plan, "Archive", lambda *_: Archive())
+    assert plan.newest({"repository": 1, "label": label, "timeline": "2"}, None) == followed
+
+
 def test_a_damaged_backup_is_passed_over():
     few = [backup("whole", 1000), backup("broken", 2000, damaged=True)]
     archive = type("One", (), {"timelines": (1,), "lineage": lambda _, timeline: {timeline: 2**64}})()
@@ -229,11 +236,13 @@ def test_a_target_that_was_given_while_a_killed_playbooks_command_worked_is_not_
     path, told = tmp_path / "note.json", type("Told", (), {"name": "a", "data_directory": str(tmp_path / "data")})()
     for function in (marker.read, marker.write, marker.alone):
         monkeypatch.setattr(marker, function.__name__, functools.partial(function, **{"path": path}))
-    plan_of = {"node": "a", "config": "", "keep": False, "goal": "its goal"}
-    fetched = []
+    plan_of = {"node": "a", "stanza": "s", "config": "", "keep": False, "goal": "its goal", "timeline": "1", "newest": True}
+    fetched, followed = [], []
+    monkeypatch.setattr(plan, "newest", lambda *_: "2")
 
     def fetch(note, _):
         fetched.append(note["id"])
+        followed.append(note["timeline"])
         if note["id"] == "1":
             monkeypatch.setattr(restore.sys, "stdin", io.StringIO(json.dumps(plan_of | {"id": "2"})))
             restore.mark(told, None)
@@ -245,6 +254,7 @@ def test_a_target_that_was_given_while_a_killed_playbooks_command_worked_is_not_
         restore.bring(told, None)
     assert (marker.read()["id"], marker.read()["stage"]) == ("2", "restoring")
     restore.bring(told, None)
+    assert followed == ["2", "2"], "to the latest point leads the newest timeline of when the data is fetched"
     assert fetched == ["1", "2"] and (marker.read()["id"], marker.read()["stage"]) == ("2", "recovered")
 
 

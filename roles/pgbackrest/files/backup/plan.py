@@ -148,6 +148,15 @@ def choose(request: Request, backups: list[Backup], archive: Archive, now: float
     return whole[-1], str(timeline)
 
 
+def newest(note: dict[str, Any], source: PgBackRest) -> str:
+    """The timeline to follow to the latest point: what was archived after the plan may have a newer one, of the same history."""
+    info, number = look(source), note["repository"]
+    archive = Archive(source, info, number)
+    backup = next((it for it in info.of(number) if it.label == note["label"]), None)
+    last = archive.timelines[-1]
+    return str(last) if backup and on(archive.lineage(last), backup) else note["timeline"]
+
+
 def used(folder: Path) -> int:
     """Bytes below a folder, as the disk counts them."""
     if not folder.is_dir():
@@ -214,6 +223,7 @@ def plan(settings: Settings, request: Request, now: float) -> dict[str, Any]:
         "label": backup.label,
         "size": backup.size,
         "timeline": timeline,
+        "newest": request.latest and not request.timeline,
         "arguments": request.arguments,
         "keep": keep,
         "goal": request.goal,

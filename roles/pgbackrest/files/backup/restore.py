@@ -167,6 +167,9 @@ def bring(settings: Settings, _: PgBackRest) -> None:
             set_aside(settings, note, note["keep"])
             note["stage"] = "restoring"
             marker.write(note)
+        if note.get("newest"):
+            # Before the old data went, `settle` archived what it had; that may be a whole timeline which the plan did not see.
+            note["timeline"] = planning.newest(note, PgBackRest(note["stanza"], note["config"]))
         fetch(note, data)
         note |= recover(note, data) | {"seconds": round(time.time() - began)}
         tidy(data)
