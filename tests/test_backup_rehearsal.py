@@ -67,6 +67,7 @@ class Host:
         for name, path in {"PROGRAMS": "programs", "PLACE": "place", "RESULT": "result.json"}.items():
             monkeypatch.setattr(rehearsal, name, folder / path)
         monkeypatch.setattr(rehearsal, "LOOK", 0.1)
+        monkeypatch.setattr(rehearsal, "START", 0)
         monkeypatch.setattr(restore, "programs", lambda _: bins)
         monkeypatch.setattr(rehearsal.server, "rank", lambda _: self.rank)
         monkeypatch.setattr(rehearsal.server, "ask", lambda *_: POSITION)
@@ -165,3 +166,27 @@ def test_a_failure_ends_when_it_is_anothers_turn(host, ok):
     host.rank = 1
     host.rehearse()
     assert (host.folder / "result.json").exists() is ok
+
+
+def test_a_server_that_takes_its_time_is_not_given_up(host, monkeypatch):
+    monkeypatch.setattr(rehearsal, "START", 5)
+    host.program("pg_isready", 'echo >> "$TOLD/asked"; test $(wc -l < "$TOLD/asked") -gt 3')
+    host.program("pg_ctl", PROGRAMS["pg_ctl"].replace('test -f "$2/up"', 'test $(wc -l < "$TOLD/asked") -gt 2'))
+    host.rehearse()
+    assert host.result()["ok"]
+
+
+def test_two_rehearsals_do_not_share_the_place(host):
+    host.program("pgbackrest", 'flock --nonblock "$TOLD/result.lock" true && exit 29; true')
+    host.rehearse()
+    assert host.result()["ok"]
+
+
+def test_what_a_rehearsal_without_power_left_goes_when_it_is_anothers_turn(host):
+    (host.folder / "place/data").mkdir(parents=True)
+    host.rank = 1
+    with rehearsal.marker.alone(rehearsal.RESULT):
+        host.rehearse()
+        assert (host.folder / "place").exists(), "somebody works there"
+    host.rehearse()
+    assert not (host.folder / "place").exists()
