@@ -79,6 +79,19 @@ def test_what_is_due_follows_the_age_and_the_rank():
     assert ask(0, backup("full", 100), backup("diff", 23)) is None
 
 
+@pytest.mark.parametrize("hours", [range(24), range(1, 6), [3]], ids=["any hour", "1..5", "3"])
+def test_each_day_has_its_backup_whatever_the_hours(hours):
+    """The timer fires on the hour, and a backup takes ten minutes."""
+    backups, taken_at = [], []
+    for hour in range(30 * 24):
+        now = hour * 3600
+        if hour % 24 in hours and (kind := schedule.due(told(), backups, 0, now)):
+            backups.append(dataclasses.replace(backup(kind, 0), stopped=now + 600))
+            taken_at.append((hour, kind))
+    assert {hour % 24 for hour, _ in taken_at} == {hours[0]} and len(taken_at) == 30
+    assert [hour // 24 for hour, kind in taken_at if kind == "full"] == [0, 7, 14, 21, 28]
+
+
 def test_a_note_or_a_part_of_a_segment_is_not_the_segment():
     class Listing:
         stanza = "s"

@@ -13,13 +13,16 @@ from repository import PATIENCE, Backup, BackupError, PgBackRest
 from settings import Settings
 
 HOUR = 3600
+# Of the period of differential ones. An age counts from the end of a backup, so at the same hour a day later it is less than a day. Without
+# this each day's backup would be an hour later than the one before, until pgbackrest_hours are over and a day goes without.
+SOONER = 0.02
 # How often a refused attempt is made again: two nodes can refuse each other, for each holds its own lock and asks for the other's.
 ATTEMPTS = 6
 
 
 def due(settings: Settings, backups: list[Backup], rank: int, now: float) -> str | None:
     """Type of backup that this node should take. A node waits one grace period for each that comes before it."""
-    patience = rank * settings.grace_hours
+    patience = rank * settings.grace_hours - SOONER * settings.differential_hours
     fulls = [it.stopped for it in backups if it.kind == "full"]
     if not fulls or now - max(fulls) >= (settings.full_hours + patience) * HOUR:
         return "full"
