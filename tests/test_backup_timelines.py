@@ -246,6 +246,27 @@ def test_a_backup_that_is_not_complete_is_told_by_its_error():
         schedule.run(told(), Storage(56, "P00   INFO: backup command begin 2.55.1\n", "ERROR: [056]: unable to find primary cluster\n"))
 
 
+# As pgBackRest says it on a third member while the first one backs up with the second one's help.
+HELD = "unable to acquire lock on file '/var/lib/pgbackrest/lock/s-backup.lock': Resource temporarily unavailable"
+THIRD = f"""P00   WARN: unable to check pg2: [LockAcquireError] raised from remote-0 tls protocol on '192.0.2.9': {HELD}
+P00   WARN: unable to check pg3: [LockAcquireError] raised from remote-0 tls protocol on '192.0.2.8': {HELD}
+"""
+
+
+@pytest.mark.usefixtures("_first")
+@pytest.mark.parametrize(
+    "storage",
+    [
+        Storage(56, THIRD, "ERROR: [056]: [DbConnectError] unable to find primary cluster - cannot proceed\n"),
+        Storage(50, "", f"ERROR: [050]: {HELD}\n"),
+    ],
+    ids=["of two others", "its own"],
+)
+def test_a_backup_that_others_are_taking_is_no_failure(storage, capsys):
+    schedule.run(told(), storage)
+    assert capsys.readouterr().out == "repository 1: another node is taking a backup\n"
+
+
 @pytest.mark.usefixtures("_first")
 def test_a_repository_that_is_away_keeps_no_backup_from_the_others(capsys):
     class FirstIsAway:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import server
 import taking
 from meaning import meaning
-from repository import PATIENCE, Backup, BackupError, PgBackRest
+from repository import LOCKED, PATIENCE, Backup, BackupError, PgBackRest
 from settings import Settings
 
 HOUR = 3600
@@ -33,7 +33,7 @@ def due(settings: Settings, backups: list[Backup], rank: int, now: float) -> str
 
 def take(settings: Settings, pgbackrest: PgBackRest, repository: int, rank: int) -> str:
     """Take the backup that is due, if any; answers a sentence. What is wrong with the newest one is said while it is the newest."""
-    failure = ""
+    failure, locked = "", False
     for attempt in range(ATTEMPTS):
         info = pgbackrest.info(PATIENCE, f"--repo={repository}")
         kind = due(settings, info.of(repository), rank, time.time())
@@ -48,9 +48,11 @@ def take(settings: Settings, pgbackrest: PgBackRest, repository: int, rank: int)
                 return f"repository {repository}: took a backup of type {kind}"
             # A lock that another node holds, here or there, shows in several exit codes: the leader behind it is not found, for one.
             failure = meaning(done.stdout + done.stderr)
+            # `info` sees the locks of this host alone; those of two others, of which one backs up the other, only who is refused by them.
+            locked = done.returncode == LOCKED or "[LockAcquireError]" in done.stdout + done.stderr
         # The longer, the later in the order: so the next attempts do not meet again.
         time.sleep((rank + 1) * settings.stagger_seconds * (attempt + 1))
-    if info.running:
+    if info.running or locked:
         return f"repository {repository}: another node is taking a backup"
     raise BackupError(f"repository {repository}: backup failed: {failure}")
 
