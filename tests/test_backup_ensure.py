@@ -1,5 +1,8 @@
 """What a deploy does for its archive, with a pgBackRest that answers as the real one does."""
 
+import dataclasses
+import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "roles/pgbackrest/files/backup"))
 import ensure
+import server
 from repository import NO_BACKUP, Backup, BackupError, Info, Repository
 from settings import Settings
 
@@ -61,3 +65,14 @@ def test_a_deploy_outlasts_an_archiver_that_met_the_lock_of_stanza_create(capsys
 def test_an_archive_that_gets_nothing_is_red():
     with pytest.raises(BackupError, match="082"):
         ensure.ensure(TOLD, Late(10**6))
+
+
+@pytest.mark.skipif(shutil.which("psql") is None, reason="no psql here")
+def test_a_server_that_hangs_is_told_as_one_that_does_not_run(monkeypatch, tmp_path):
+    """It takes the connection, as a stopped postmaster does."""
+    monkeypatch.setattr(server, "PATIENCE", "2")
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / ".s.PGSQL.1"))
+        silent.listen()
+        with pytest.raises(server.NotRunning, match="timeout expired"):
+            server.ask(dataclasses.replace(TOLD, socket_directory=str(tmp_path)), "SELECT 1")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 from pathlib import Path
 
 from settings import Settings
+
+# Seconds until a connection is there.
+PATIENCE = "30"
 
 
 class NotRunning(Exception):
@@ -23,7 +27,8 @@ def ask(settings: Settings, sql: str) -> list[list[str]]:
         "--dbname=postgres",
         f"--command={sql}",
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # A server that hangs takes a connection and says nothing to it.
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"PGCONNECT_TIMEOUT": PATIENCE})
     if done.returncode != 0:
         raise NotRunning(" ".join(done.stderr.split()))
     return [line.split("\t") for line in done.stdout.splitlines()]
