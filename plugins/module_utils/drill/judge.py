@@ -153,7 +153,8 @@ def _holes(cycle: Cycle, acks: list[float], found: outage.Outage | None, until: 
 
 def _leader(cycle: Cycle) -> str | None:
     """Who acknowledged last before the fault."""
-    return max((it for it in cycle.attempts if it.outcome == OK and it.ended <= cycle.fault.injected), key=lambda it: it.ended).server
+    before = [it for it in cycle.attempts if it.outcome == OK and it.ended <= cycle.fault.injected]
+    return max(before, key=lambda it: it.ended).server if before else None
 
 
 def _moved(cycle: Cycle) -> bool:
