@@ -172,7 +172,9 @@ def heal() -> dict[str, Any]:
     units.run("nft", "destroy", "table", *TABLE.split(), check=False)
     with contextlib.suppress(KeyError):
         send(signal.SIGCONT, [pid for pid, state, _ in processes() if state == "T"])
-        limit_files([pid for pid, _, _ in processes()], None)
+        # Twice, as it was filled: a process that was forked meanwhile has its parent's limit.
+        for _ in range(2):
+            limit_files([pid for pid, _, _ in processes()], None)
     if HELD.exists():
         HELD.unlink()
         units.run("systemctl", "daemon-reload")
