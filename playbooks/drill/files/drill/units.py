@@ -24,15 +24,8 @@ def run(*words: str | Path, check: bool = True) -> str:
     return done.stdout
 
 
-def active(unit: str) -> bool:
-    """Whether it runs."""
-    return run("systemctl", "is-active", unit, check=False).strip() in ("active", "activating", "reloading")
-
-
 def start(unit: str, verb: str, words: dict, user: str = "root") -> None:
-    """Run this program with a verb as a unit; a unit that runs already is left alone."""
-    if active(unit):
-        return
+    """Run this program with a verb as a unit. Raises where one of that name runs still."""
     run("systemctl", "reset-failed", unit, check=False)
     run(
         *("systemd-run", "--quiet", f"--unit={unit}", "--collect", f"--uid={user}"),
