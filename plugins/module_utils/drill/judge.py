@@ -130,7 +130,7 @@ def _holes(cycle: Cycle, acks: list[float], found: outage.Outage | None, until: 
         holes.append("no outage can be told from these acknowledgements")
     elif fault.timed and (still := outage.idle(cycle.roaming, fault.armed, until)) > STALLED:
         holes.append(f"no client tried anything for {still:.1f} s: what stood still was the clients' host")
-    if found and fault.moves and not _moved(cycle) and found.seconds <= max(UNDISTURBED, found.noise):
+    if found and fault.moves and not _moved(cycle) and not _felt(found):
         holes.append(f"the fault was not felt: {_leader(cycle)} led on, and no write waited for it")
     nameless = sum(1 for it in cycle.attempts if it.outcome == OK and (it.server is None or it.timeline is None))
     if nameless:
@@ -149,6 +149,11 @@ def _holes(cycle: Cycle, acks: list[float], found: outage.Outage | None, until: 
     if fault.old_primary is not None and cycle.rows_again is None:
         holes.append("the rows were not read again after the old primary had led once more (rows-again.jsonl)")
     return holes
+
+
+def _felt(found: outage.Outage) -> bool:
+    """Whether clients waited, and longer than at any time before the fault."""
+    return found.seconds > max(UNDISTURBED, found.noise)
 
 
 def _leader(cycle: Cycle) -> str | None:
@@ -182,7 +187,7 @@ def _wrongs(cycle: Cycle, judged: Judged) -> list[str]:
     if found and fault.timed and fault.bound and found.seconds > fault.bound:
         wrongs.append(f"{found.seconds:.2f} s without an acknowledged write; the settings promise {fault.bound:g}")
     elif found and fault.bound == 0:
-        if fault.timed and found.seconds > max(UNDISTURBED, found.noise):
+        if fault.timed and _felt(found):
             wrongs.append(f"{found.seconds:.2f} s without an acknowledged write, where the settings promise none")
         if judged.refused:
             wrongs.append(f"{judged.refused} writes failed where none may")
