@@ -37,12 +37,10 @@ def write(note: dict[str, Any], path: Path = PATH) -> None:
 
 def merge(old: dict[str, Any] | None, plan: dict[str, Any]) -> dict[str, Any]:
     """The note for a plan. One that goes on stays as it is. Another one begins again, and does not take restored data for old data."""
-    if old is None:
-        return plan | {"stage": "planned", "kept": ""}
-    if old["id"] == plan["id"]:
+    if old is not None and old["id"] == plan["id"]:
         return old
-    if old["stage"] == "leading":
-        # It has served since, perhaps for days: what was written is old data as any, to be archived and kept aside.
+    # One that leads has served since, perhaps for days: what was written is old data as any, to be archived and kept aside.
+    if old is None or old["stage"] == "leading":
         return plan | {"stage": "planned", "kept": ""}
     begun = old["stage"] != "planned"
     return plan | {"stage": "restoring" if begun and old["node"] == old.get("host") else "planned", "kept": old["kept"], "again": begun}
