@@ -61,8 +61,9 @@ def test_the_host_of_the_clients_is_not_halted(tmp_path):
     assert "would halt etcd-0, where the clients run" in said(tmp_path, inventory(1, 2), *given)
 
 
-def test_a_cluster_without_a_standby(tmp_path):
-    assert "a drill needs two database hosts" in said(tmp_path, inventory(3, 1), "drill_confirm=test")
+@pytest.mark.parametrize("members", [1, 3])
+def test_a_cluster_that_is_no_pair(tmp_path, members):
+    assert "a drill needs two database hosts, neither less nor more" in said(tmp_path, inventory(3, members), "drill_confirm=test")
 
 
 def test_a_host_with_both_jobs(tmp_path):
