@@ -101,6 +101,9 @@ def _refuse_a_poor_table(table: str) -> None:
     wanted = [f"{CLUSTER.name}-{role}-{number}" for role, count in (("postgresql", 2), ("etcd", 3)) for number in range(1, count + 1)]
     if missing := [name for name in wanted if name not in table]:
         raise Refusal(f"make status does not show {', '.join(missing)}:\n{table}")
+    rows = [line for line in table.splitlines() if line.split() and line.split()[0] in wanted]
+    if silent := [row.split()[0] for row in rows if not re.search(r"\s\d+\.\d+", row)]:
+        raise Refusal(f"make status shows no version for {', '.join(silent)}:\n{table}")
     if "leader" not in table or "unreachable" in table:
         raise Refusal(f"make status shows a cluster that is not whole:\n{table}")
 

@@ -23,6 +23,7 @@ BACKUPS_EVERY = 1800
 WATCHED = ("elephant-*", "patroni.service", "etcd.service", "pgbackrest*")
 QUESTION = """
 SELECT json_build_object(
+  'version', split_part(current_setting('server_version'), ' ', 1),
   'recovery', pg_is_in_recovery(),
   'archiving', current_setting('archive_mode') <> 'off' AND current_setting('archive_command') NOT IN ('', '/bin/true', '(disabled)'),
   'failing', coalesce(last_failed_time > coalesce(last_archived_time, '-infinity'), false),
