@@ -194,6 +194,19 @@ def test_a_disk_is_counted_once(tmp_path):
     assert len(sight.disks([str(tmp_path), str(tmp_path / ".."), "/nowhere"])) == 1
 
 
+def test_etcd_without_a_leader(monkeypatch):
+    """As etcdctl 3.5 answers it: `leader` is not there at all."""
+    status = {
+        "header": {"cluster_id": 1, "member_id": 2, "raft_term": 3},
+        "version": "3.5.16",
+        "raftIndex": 4,
+        "errors": ["etcdserver: no leader"],
+    }
+    monkeypatch.setattr(sight, "run", lambda *_, **__: json.dumps([{"Endpoint": "https://127.0.0.1:2379", "Status": status}]))
+    seen = sight.etcd({"certificates": "/nowhere", "etcd": "https://127.0.0.1:2379"})
+    assert (seen["leader"], seen["healthy"]) == (False, False) and "it has no leader" in seen["why"]
+
+
 def info(*stops: int, damaged: int = 0, code: int = 0, message: str = "ok") -> str:
     """As pgBackRest says it of one repository with backups that ended at these times."""
     backups = [{"database": {"repo-key": 1}, "label": f"at-{it}", "timestamp": {"stop": it}, "error": it == damaged} for it in stops]

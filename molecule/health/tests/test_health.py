@@ -133,6 +133,20 @@ def test_the_alarm_is_raised_once_and_again_when_more_is_wrong(host, certificate
     assert re.search(r'^elephant_health_problem\{condition="certificates"\} 0$', host.file(PROM).content_string, re.MULTILINE)
 
 
+def test_a_look_that_could_not_be_kept_is_told_and_not_the_one_before(host, certificate):
+    certificate(400)
+    assert service(host) == "success"
+    host.check_output("rm /var/lib/elephant-health/health.json; mkdir /var/lib/elephant-health/health.json")
+    try:
+        host.run("systemctl start elephant-health.service")
+        host.check_output(f"timeout 60 sh -c 'until [ -e {TOLD} ]; do sleep 0.2; done'")
+        told = json.loads(host.file(TOLD).content_string)
+        assert (told["level"], names(told)) == ("CRITICAL", {"answers"}) and "it ended with 3" in told["line"]
+        assert host.check_output("systemctl show --property=ExecMainStatus --value elephant-health.service") == "3"
+    finally:
+        host.check_output("rmdir /var/lib/elephant-health/health.json")
+
+
 def test_what_does_not_answer_is_critical():
     done = testinfra.get_host("docker://elephant-health-dead").run(f"{PROGRAM} --json")
     told = json.loads(done.stdout)

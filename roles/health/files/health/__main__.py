@@ -1,4 +1,4 @@
-"""elephant-health [--json | --service | --hook]: how this host is. Exit code 0, 1 (warning) or 2 (critical).
+"""elephant-health [--json | --service | --hook]: how this host is. Exit code 0, 1 (warning) or 2 (critical); 3: it could not tell.
 
 Plain, it prints one line; with --json all that was seen. --service is the timer's: it also keeps the result and writes the textfile.
 --hook is run when the service failed: it calls the hook, once for each change of what is wrong.
@@ -7,15 +7,17 @@ Plain, it prints one line; with --json all that was seen. --service is the timer
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
 import sight
 import telling
-from conditions import judge
+from conditions import CRITICAL, Problem, judge
 
 SETTINGS = Path("/etc/elephant/health.json")
 
@@ -50,8 +52,7 @@ def keep(settings: dict[str, Any], told: dict[str, Any], metrics: str) -> None:
 
 def hook(settings: dict[str, Any]) -> int:
     """Call it with the result on standard input, unless it knows of the same already."""
-    kept, alarmed = sight.STATE / "health.json", sight.STATE / "alarmed"
-    told = kept.read_text()
+    told, alarmed = result(settings), sight.STATE / "alarmed"
     # Not the sentences, in which numbers change with every look.
     wrong = "\n".join(sorted({f"{it['condition']} {it['level']} {it['about']}" for it in json.loads(told)["problems"]}))
     if settings["hook"] and wrong and not (alarmed.exists() and alarmed.read_text() == wrong):
@@ -60,5 +61,21 @@ def hook(settings: dict[str, Any]) -> int:
     return 0
 
 
+def result(settings: dict[str, Any]) -> str:
+    """What the service kept; where it ended otherwise than by a judgement, that, for what it kept is older."""
+    ended = os.environ.get("MONITOR_EXIT_STATUS", "1")
+    if ended in ("0", "1", "2"):
+        return (sight.STATE / "health.json").read_text()
+    sentence = f"elephant-health could not tell how this host is, it ended with {ended}: journalctl --unit=elephant-health.service"
+    seen = {"name": settings["name"], "at": time.time()}
+    return json.dumps(telling.document(seen, [Problem("answers", CRITICAL, sentence, "elephant-health")]))
+
+
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    try:
+        code = main(*sys.argv[1:])
+    except Exception:
+        traceback.print_exc()
+        # Python's own 1 would be a warning.
+        code = 3
+    sys.exit(code)

@@ -210,8 +210,10 @@ def etcd(settings: dict[str, Any]) -> dict[str, Any]:
     call = ["etcdctl", f"--endpoints={settings['etcd']}", f"--cacert={folder / 'ca.crt'}", f"--cert={folder / 'etcd-root.crt'}"]
     call += [f"--key={folder / 'etcd-root.key'}", "--command-timeout=5s"]
     status = json.loads(run(*call, "--write-out=json", "endpoint", "status"))[0]["Status"]
+    # Go leaves out what is zero.
+    leader = status.get("leader", 0)
     seen = {
-        "leader": status["header"]["member_id"] == status["leader"],
+        "leader": status["header"]["member_id"] == leader,
         "version": status["version"],
         "healthy": True,
         "why": "",
@@ -219,6 +221,8 @@ def etcd(settings: dict[str, Any]) -> dict[str, Any]:
         "members": 0,
         "silent": [],
     }
+    if not leader:
+        return seen | {"healthy": False, "why": "it has no leader, for too few of its members answer each other"}
     try:
         # First, for an alarm makes the member unhealthy, and that alone says less.
         rows = run(*call, "alarm", "list").splitlines()
