@@ -1,6 +1,7 @@
 """What a deploy does for its archive, with a pgBackRest that answers as the real one does."""
 
 import dataclasses
+import json
 import shutil
 import socket
 import subprocess
@@ -12,7 +13,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "roles/pgbackrest/files/backup"))
 import ensure
 import server
-from repository import NO_BACKUP, Backup, BackupError, Info, Repository
+import status
+from repository import NO_BACKUP, Backup, BackupError, Info, PgBackRest, Repository
 from settings import Settings
 
 VALUES = {"stanza": "s", "name": "a", "members": {}, "data_directory": "", "port": 1, "socket_directory": "", "repositories": [1, 2]}
@@ -60,6 +62,38 @@ def test_a_deploy_outlasts_an_archiver_that_met_the_lock_of_stanza_create(capsys
         "repository 1: took the first full backup",
         "repository 2: took the first full backup",
     ]
+
+
+def test_a_standby_says_that_it_was_not_the_one_to_look(monkeypatch, capsys):
+    """By it the role knows when nobody was."""
+    monkeypatch.setattr(ensure.server, "leads", lambda _: False)
+    ensure.ensure(TOLD, None)
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("", "a does not lead\n")
+
+
+@pytest.mark.parametrize(("timeline", "taken"), [(4, 2), (5, 0)], ids=["of the old cluster", "of the restored one"])
+def test_a_full_backup_that_began_before_the_old_cluster_ended_does_not_follow_the_restore(monkeypatch, capsys, timeline, taken):
+    archive = Late(0)
+    archive.stanza = True
+    segment = f"{timeline:08X}0000000000000009"
+    archive.backups = [Backup(it, "between", "full", 20, 30, 1, False, segment, segment) for it in (1, 2)]
+    monkeypatch.setattr(ensure.marker, "read", lambda: {"at": 10, "new_timeline": 5})
+    ensure.ensure(TOLD, archive)
+    assert len(capsys.readouterr().out.splitlines()) == taken
+
+
+def test_one_repository_that_is_away_hides_nothing_of_the_other(monkeypatch, capsys):
+    states = [{"key": 1, "status": {"code": 99, "message": "[HostConnectError] no"}}, {"key": 2, "status": {"code": 0, "message": "ok"}}]
+    backup = {"database": {"repo-key": 2}, "label": "it", "type": "full", "timestamp": {"start": 1, "stop": 2}, "info": {"size": 3}}
+    backup |= {"archive": {"start": "", "stop": ""}}
+    said = [{"repo": states, "backup": [backup], "status": {"code": 99, "message": "mixed", "lock": {"backup": {"held": False}}}}]
+    archive = PgBackRest("s")
+    monkeypatch.setattr(archive, "must", lambda *_: json.dumps(said))
+    monkeypatch.setattr(status.server, "ask", lambda *_: [["t", "", "", "0", "f"]])
+    status.status(TOLD, archive)
+    away, there = json.loads(capsys.readouterr().out)["repositories"]
+    assert (away["newest"], list(there["newest"])) == ({}, ["full"]) and "the storage cannot be reached" in away["message"]
 
 
 def test_an_archive_that_gets_nothing_is_red():

@@ -258,6 +258,18 @@ def test_a_target_that_was_given_while_a_killed_playbooks_command_worked_is_not_
     assert fetched == ["1", "2"] and (marker.read()["id"], marker.read()["stage"]) == ("2", "recovered")
 
 
+def test_the_old_data_of_another_member_goes_with_its_tablespaces(tmp_path):
+    """pg_basebackup and pgBackRest copy into no tablespace that holds something. What is not PostgreSQL's is left alone."""
+    data, space = tmp_path / "data", tmp_path / "space"
+    (space / "PG_17_202406281/5").mkdir(parents=True)
+    (space / "lost+found").mkdir()
+    (data / "pg_tblspc").mkdir(parents=True)
+    (data / "pg_tblspc/16400").symlink_to(space)
+    told = type("Told", (), {"name": "b", "data_directory": str(data)})()
+    restore.set_aside(told, {"id": "1", "kept": "", "host": "b", "node": "a"}, False)
+    assert list(data.iterdir()) == [] and [it.name for it in space.iterdir()] == ["lost+found"]
+
+
 def test_wal_that_the_archive_does_not_take_goes_only_when_that_is_meant(tmp_path, monkeypatch):
     (tmp_path / "pg_wal/archive_status").mkdir(parents=True)
     (tmp_path / "pg_wal/archive_status/000000010000000000000003.ready").touch()

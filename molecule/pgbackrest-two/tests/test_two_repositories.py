@@ -54,6 +54,8 @@ def test_while_one_repository_is_away_the_other_has_all_and_is_restored_from(lea
     # As when all data is lost; the one that is away says nothing, the other is taken.
     done = run(leader, f"""echo '{{"latest": true}}' | {TOOL} restore-plan""")
     assert done.rc == 0 and json.loads(done.stdout)["repository"] == 2, done.stdout + done.stderr
+    seen = json.loads(run(leader, f"{TOOL} status").stdout)["repositories"]
+    assert "the storage cannot be reached" in seen[0]["message"] and seen[0]["newest"] == {} and "full" in seen[1]["newest"]
     # A backup is due in both: one is taken, one is said.
     done = run(leader, with_settings(leader, differential_hours=0, grace_hours=0, stagger_seconds=0.1) + " schedule")
     assert done.rc == 1 and "repository 2: took a backup of type diff" in done.stdout, done.stdout + done.stderr

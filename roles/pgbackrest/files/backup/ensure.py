@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+from typing import Any
+
 import marker
 import server
 import taking
-from repository import NO_DATA, NO_PATH, BackupError, PgBackRest
+from repository import NO_DATA, NO_PATH, Backup, BackupError, PgBackRest
 from settings import Settings
 
 # Seconds until `check` gives up; by itself it takes 60. A segment that PostgreSQL hands over while stanza-create holds the lock costs the
@@ -32,8 +35,9 @@ def guard(settings: Settings, pgbackrest: PgBackRest) -> None:
 
 
 def ensure(settings: Settings, pgbackrest: PgBackRest) -> None:
-    """On the leader only. Each line that is printed is a change."""
+    """On the leader only; the others say that they are none. Each line on standard output is a change."""
     if not server.leads(settings):
+        print(f"{settings.name} does not lead", file=sys.stderr)
         return
     if not (states := pgbackrest.info().repositories) or any(it.code in (NO_PATH, NO_DATA) for it in states):
         pgbackrest.patiently("stanza-create")
@@ -45,6 +49,13 @@ def ensure(settings: Settings, pgbackrest: PgBackRest) -> None:
             print(f"repository {repository}: took the first full backup")
         note = marker.read()
         # What follows a restore needs a beginning of its own: an older backup may belong to a branch that was left.
-        if note and not any(it.kind == "full" and it.started >= note["at"] for it in pgbackrest.info().of(repository)):
+        if note and not any(
+            it.kind == "full" and it.started >= note["at"] and on_its_branch(it, note) for it in pgbackrest.info().of(repository)
+        ):
             taking.take(pgbackrest, repository, "full")
             print(f"repository {repository}: took a full backup after the restore")
+
+
+def on_its_branch(backup: Backup, note: dict[str, Any]) -> bool:
+    """Not one that was begun between the plan of the restore and the end of the old cluster."""
+    return int(backup.archive_start[:8], 16) >= note.get("new_timeline", 0)

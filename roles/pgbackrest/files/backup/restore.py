@@ -152,6 +152,9 @@ def set_aside(settings: Settings, note: dict[str, Any], keep: bool) -> None:
         data.rename(kept)
         note["kept"] = str(kept)
     elif note["host"] != note["node"]:
+        # Nothing is copied into a tablespace that is not empty.
+        for old in (data / "pg_tblspc").glob("*/PG_*"):
+            shutil.rmtree(old)
         for inner in data.iterdir():
             shutil.rmtree(inner) if inner.is_dir() and not inner.is_symlink() else inner.unlink()
 

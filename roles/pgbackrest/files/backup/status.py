@@ -8,7 +8,8 @@ from dataclasses import asdict
 
 import rehearsal
 import server
-from repository import PATIENCE, PgBackRest
+from meaning import meaning
+from repository import INFO, OTHER, PATIENCE, PgBackRest, parse
 from settings import Settings
 
 ARCHIVER = """
@@ -20,11 +21,13 @@ SELECT pg_is_in_recovery(), last_archived_wal, extract(epoch FROM now() - last_a
 
 def status(settings: Settings, pgbackrest: PgBackRest) -> None:
     """Print the newest backup of each type by repository, the archiver's state on the leader, and the last rehearsal."""
-    info = pgbackrest.info(PATIENCE)
+    # Not `pgbackrest.info`: one repository that does not answer hides nothing of the others.
+    info = parse(pgbackrest.must(PATIENCE, *INFO))
     answer: dict[str, object] = {"stanza": settings.stanza, "running": info.running, "repositories": []}
     for repository in info.repositories:
         newest = {it.kind: asdict(it) | {"hours": round((time.time() - it.stopped) / 3600, 1)} for it in info.of(repository.key)}
-        answer["repositories"] += [asdict(repository) | {"newest": newest, "backups": len(info.of(repository.key))}]
+        said = f"cannot be read: {meaning(repository.message)}" if repository.code == OTHER else repository.message
+        answer["repositories"] += [asdict(repository) | {"message": said, "newest": newest, "backups": len(info.of(repository.key))}]
     try:
         ((standby, wal, seconds, failures, failing),) = server.ask(settings, ARCHIVER)
         answer["leader"] = standby == "f"
