@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "roles/pgbackrest/files/backu
 import ensure
 import server
 import status
-from repository import NO_BACKUP, Backup, BackupError, Info, PgBackRest, Repository
+from repository import LOCKED, NO_BACKUP, Backup, BackupError, Info, PgBackRest, Repository
 from settings import Settings
 
 VALUES = {"stanza": "s", "name": "a", "members": {}, "data_directory": "", "port": 1, "socket_directory": "", "repositories": [1, 2]}
@@ -41,7 +41,7 @@ class Late:
         assert arguments == ("stanza-create",)
         self.stanza = True
 
-    def outlast(self, *arguments):
+    def outlast(self, *arguments, enough=None):
         repository = int(arguments[0].removeprefix("--repo="))
         self.backups.append(Backup(repository, "label", "full", 1, 1, 1, False, "", ""))
         said = "P00   INFO: new backup label = label\nP00   INFO: backup command end: completed successfully (5787ms)\n"
@@ -94,6 +94,22 @@ def test_one_repository_that_is_away_hides_nothing_of_the_other(monkeypatch, cap
     status.status(TOLD, archive)
     away, there = json.loads(capsys.readouterr().out)["repositories"]
     assert (away["newest"], list(there["newest"])) == ({}, ["full"]) and "the storage cannot be reached" in away["message"]
+
+
+def test_the_first_backup_may_be_the_schedules(capsys):
+    """Its unit fired between stanza-create and ensure's own look at the lock."""
+
+    class Busy(Late):
+        def outlast(self, *arguments, enough=None):
+            assert not enough()
+            super().outlast(*arguments)
+            assert enough()
+            return subprocess.CompletedProcess(arguments, LOCKED, "", "[050]: unable to acquire lock")
+
+    archive = Busy(0)
+    ensure.ensure(TOLD, archive)
+    assert capsys.readouterr().out.splitlines() == ["the stanza was created"]
+    assert len(archive.backups) == len(TOLD.repositories)
 
 
 def test_an_archive_that_gets_nothing_is_red():

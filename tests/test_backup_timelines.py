@@ -268,6 +268,22 @@ def test_a_backup_that_others_are_taking_is_no_failure(storage, capsys):
 
 
 @pytest.mark.usefixtures("_first")
+def test_a_backup_whose_lock_is_gone_and_that_is_not_in_the_list_yet_is_not_made_twice(monkeypatch, capsys):
+    class Ending(Storage):
+        def info(self, *_):
+            found = super().info()
+            self.backups = [*self.backups, backup("full", 0, time.time())]
+            return found
+
+        def run(self, *_):
+            pytest.fail("a second backup was begun")
+
+    monkeypatch.setattr(schedule.server, "rank", lambda _: 1)
+    schedule.run(told(), Ending())
+    assert capsys.readouterr().out == "repository 1: nothing is due\n"
+
+
+@pytest.mark.usefixtures("_first")
 def test_a_repository_that_is_away_keeps_no_backup_from_the_others(capsys):
     class FirstIsAway:
         def info(self, *options):

@@ -8,7 +8,7 @@ from typing import Any
 import marker
 import server
 import taking
-from repository import NO_DATA, NO_PATH, Backup, BackupError, PgBackRest
+from repository import LOCKED, NO_DATA, NO_PATH, Backup, BackupError, PgBackRest
 from settings import Settings
 
 # Seconds until `check` gives up; by itself it takes 60. A segment that PostgreSQL hands over while stanza-create holds the lock costs the
@@ -44,8 +44,7 @@ def ensure(settings: Settings, pgbackrest: PgBackRest) -> None:
         print("the stanza was created")
     pgbackrest.must(CHECK, "check")
     for repository in settings.repositories:
-        if not pgbackrest.info().of(repository):
-            taking.take(pgbackrest, repository, "full")
+        if not pgbackrest.info().of(repository) and first(pgbackrest, repository):
             print(f"repository {repository}: took the first full backup")
         note = marker.read()
         # What follows a restore needs a beginning of its own: an older backup may belong to a branch that was left.
@@ -54,6 +53,15 @@ def ensure(settings: Settings, pgbackrest: PgBackRest) -> None:
         ):
             taking.take(pgbackrest, repository, "full")
             print(f"repository {repository}: took a full backup after the restore")
+
+
+def first(pgbackrest: PgBackRest, repository: int) -> bool:
+    """The repository has a full backup; whether this took it, and not the schedule's unit, which held the lock."""
+    done = pgbackrest.outlast(*taking.arguments(repository, "full"), enough=lambda: bool(pgbackrest.info().of(repository)))
+    if done.returncode == LOCKED and pgbackrest.info().of(repository):
+        return False
+    taking.judge(pgbackrest, repository, done)
+    return True
 
 
 def on_its_branch(backup: Backup, note: dict[str, Any]) -> bool:

@@ -33,7 +33,7 @@ def due(settings: Settings, backups: list[Backup], rank: int, now: float) -> str
 
 def take(settings: Settings, pgbackrest: PgBackRest, repository: int, rank: int) -> str:
     """Take the backup that is due, if any; answers a sentence. What is wrong with the newest one is said while it is the newest."""
-    failure, locked = "", False
+    failure, locked, quiet = "", False, 0
     for attempt in range(ATTEMPTS):
         info = pgbackrest.info(PATIENCE, f"--repo={repository}")
         kind = due(settings, info.of(repository), rank, time.time())
@@ -41,7 +41,10 @@ def take(settings: Settings, pgbackrest: PgBackRest, repository: int, rank: int)
             if said := taking.complaints(info.of(repository), repository):
                 raise BackupError("; ".join(said))
             return f"repository {repository}: nothing is due"
-        if not info.running:
+        # pgBackRest lets go of its lock before the backup is in the list: one look may see neither. The first in the order follows nobody.
+        quiet = 0 if info.running else quiet + 1
+        if quiet > 1 or (quiet == 1 and rank == 0 and attempt == 0):
+            quiet = 0
             done = pgbackrest.run(*taking.arguments(repository, kind))
             if taking.complete(done):
                 taking.judge(pgbackrest, repository, done)
@@ -52,7 +55,7 @@ def take(settings: Settings, pgbackrest: PgBackRest, repository: int, rank: int)
             locked = done.returncode == LOCKED or "[LockAcquireError]" in done.stdout + done.stderr
         # The longer, the later in the order: so the next attempts do not meet again.
         time.sleep((rank + 1) * settings.stagger_seconds * (attempt + 1))
-    if info.running or locked:
+    if info.running or locked or not failure:
         return f"repository {repository}: another node is taking a backup"
     raise BackupError(f"repository {repository}: backup failed: {failure}")
 
