@@ -6,6 +6,8 @@ import time
 
 import pytest
 
+from local.vultr.engine import EngineError
+
 from .conftest import SSH_KEY, Vultr, until
 
 
@@ -61,11 +63,13 @@ def test_a_machine_that_died_or_vanished_shows_and_starts_again(vultr: Vultr) ->
 
 
 def test_a_machine_that_cannot_be_made_says_why(vultr: Vultr) -> None:
-    vultr.faults(slow_boot=0.2)
+    def full(_: object) -> None:
+        raise EngineError("The disk is full.")
+
+    start, vultr.machines.start = vultr.machines.start, full
     one = vultr.instance("one", wait=False)
-    vultr.machines.down = "The disk is full."
-    time.sleep(0.5)
-    vultr.machines.down = ""
+    until(lambda: vultr.get(one["id"])["status"] != "pending")
+    vultr.machines.start = start
     assert vultr.get(one["id"])["status"] == "failed: The disk is full."
     vultr.call("POST", f"/v2/instances/{one['id']}/start", status=204)
     assert vultr.settled(one["id"])["status"] == "active"
@@ -204,11 +208,12 @@ def test_fault_slow_boot(vultr: Vultr) -> None:
 
 
 def test_fault_a_vpc_stays_busy_after_its_last_instance(vultr: Vultr) -> None:
-    vultr.faults(vpc_busy=0.4)
+    vultr.faults(vpc_busy=60)
     vpc = vultr.vpc()
     one = vultr.instance("one", attach_vpc=[vpc])
     vultr.call("DELETE", f"/v2/instances/{one['id']}", status=204)
     assert "attached to this VPC network" in vultr.error("DELETE", f"/v2/vpcs/{vpc}")
+    vultr.faults(vpc_busy=0)
     until(lambda: vultr.client.delete(f"/v2/vpcs/{vpc}", headers={"Authorization": f"Bearer {vultr.key}"}).status_code == 204)
 
 

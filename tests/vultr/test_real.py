@@ -216,7 +216,7 @@ def test_a_container_that_dies_or_is_removed_shows_as_stopped_and_starts_again(v
     one = nodes[1]
     path = f"/v2/instances/{one['id']}"
     container(one).kill()
-    until(lambda: vultr.call("GET", path)["instance"]["power_status"] == "stopped", 5)
+    until(lambda: vultr.call("GET", path)["instance"]["power_status"] == "stopped", 60)
     container(one).remove(force=True)
     assert vultr.call("GET", "/_emu/health")["lost"] == ["t-two"]
     vultr.call("POST", f"{path}/start")

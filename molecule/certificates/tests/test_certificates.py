@@ -50,7 +50,7 @@ def test_both_sides_of_a_connection_are_convinced(host):
     host.check_output(
         f"systemd-run --quiet --collect --unit tls-peer {server} -CAfile {FOLDER}/ca.crt -cert {FOLDER}/server.crt -key {FOLDER}/server.key"
     )
-    host.check_output("timeout 5 sh -c 'until ss -Hltn sport = :4433 | grep -q LISTEN; do :; done'")
+    host.check_output("timeout 60 sh -c 'until ss -Hltn sport = :4433 | grep -q LISTEN; do sleep 0.1; done'")
     seen = host.run(
         f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | openssl s_client -connect {address}:4433 -verify_ip {address} -verify_return_error -quiet "
         f"-CAfile {FOLDER}/ca.crt -cert {FOLDER}/client.crt -key {FOLDER}/client.key"

@@ -48,7 +48,7 @@ def test_tls_is_1_3_and_mutual(host, port):
     address = host.ansible.get_variables()["cluster_address"]
     # The request makes s_client wait for the answer: in TLS 1.3 a client is refused after its own handshake is done.
     request = "printf 'GET /health HTTP/1.0\\r\\n\\r\\n'"
-    connect = f"{request} | timeout 5 openssl s_client -connect {address}:{port} -CAfile {CERTIFICATES}/ca.crt -ign_eof"
+    connect = f"{request} | timeout 30 openssl s_client -connect {address}:{port} -CAfile {CERTIFICATES}/ca.crt -ign_eof"
     identity = f"-cert {CERTIFICATES}/etcd.crt -key {CERTIFICATES}/etcd.key"
     good = host.run(f"{connect} {identity} -verify_return_error -verify_ip {address}")
     assert "TLSv1.3" in good.stdout and "Verify return code: 0 (ok)" in good.stdout and "HTTP/1.0" in good.stdout, good.stdout + good.stderr

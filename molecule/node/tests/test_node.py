@@ -72,10 +72,14 @@ def test_chrony_knows_the_servers_it_was_given(host, turned):
     assert host.service("chrony").is_enabled
     # Without CAP_SYS_TIME the unit is skipped; -x is chrony without a clock to set.
     host.check_output("mkdir -p /run/chrony && systemd-run --quiet --collect --unit chrony-look chronyd -x -d")
-    sources = host.check_output("timeout 10 sh -c 'until chronyc -n sources 2>/dev/null | grep -q =; do :; done; chronyc -n sources'")
+    sources = host.check_output(
+        "timeout 60 sh -c 'until chronyc -n sources 2>/dev/null | grep -q =; do sleep 0.2; done; chronyc -n sources'"
+    )
     host.check_output("systemctl stop chrony-look")
     assert ("192.0.2.123" in sources) == turned
 
 
-def test_the_package_index_is_fresh(host):
-    assert host.run("find /var/lib/apt/lists/partial -maxdepth 0 -mmin -600 | grep -q .").rc == 0
+def test_the_package_index_is_fresh(host, turned):
+    # A day and the time of a run; the other host asks for ten hours.
+    minutes = 600 if turned else 1500
+    assert host.run(f"find /var/lib/apt/lists/partial -maxdepth 0 -mmin -{minutes} | grep -q .").rc == 0
