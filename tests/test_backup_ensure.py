@@ -12,6 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "roles/pgbackrest/files/backup"))
 import ensure
+import repository
 import server
 import status
 from repository import LOCKED, NO_BACKUP, Backup, BackupError, Info, PgBackRest, Repository
@@ -21,6 +22,7 @@ VALUES = {"stanza": "s", "name": "a", "members": {}, "data_directory": "", "port
 TOLD = Settings(**VALUES, full_hours=168, differential_hours=24, grace_hours=0.5, stagger_seconds=5, minimum_free_mb=1)
 # Seconds that the archiver may lose when it meets stanza-create: one archive-timeout of archive-push, then a pause of PostgreSQL's own.
 LOST = 60 + 60
+SEGMENT = f"{1:08X}0000000000000009"
 
 
 class Late:
@@ -41,9 +43,9 @@ class Late:
         assert arguments == ("stanza-create",)
         self.stanza = True
 
-    def outlast(self, *arguments, enough=None):
+    def outlast(self, *arguments, enough=None, attempts=None):
         repository = int(arguments[0].removeprefix("--repo="))
-        self.backups.append(Backup(repository, "label", "full", 1, 1, 1, False, "", ""))
+        self.backups.append(Backup(repository, "label", "full", 1, 1, 1, False, SEGMENT, SEGMENT))
         said = "P00   INFO: new backup label = label\nP00   INFO: backup command end: completed successfully (5787ms)\n"
         return subprocess.CompletedProcess(arguments, 0, said, "")
 
@@ -100,7 +102,7 @@ def test_the_first_backup_may_be_the_schedules(capsys):
     """Its unit fired between stanza-create and ensure's own look at the lock."""
 
     class Busy(Late):
-        def outlast(self, *arguments, enough=None):
+        def outlast(self, *arguments, enough=None, attempts=None):
             assert not enough()
             super().outlast(*arguments)
             assert enough()
@@ -110,6 +112,28 @@ def test_the_first_backup_may_be_the_schedules(capsys):
     ensure.ensure(TOLD, archive)
     assert capsys.readouterr().out.splitlines() == ["the stanza was created"]
     assert len(archive.backups) == len(TOLD.repositories)
+
+
+@pytest.mark.parametrize("held", [2, 500])
+def test_a_deploy_waits_for_a_backup_that_runs_however_long_it_takes(monkeypatch, capsys, held):
+    """After a restore the schedule's may be a differential one, which does not count; or a full one of a run that lost its connection."""
+    archive, answers = Late(0), iter([LOCKED] * held)
+    archive.stanza = True
+    monkeypatch.setattr(ensure.marker, "read", lambda: {"at": 0})
+    monkeypatch.setattr(repository.time, "sleep", lambda _: None)
+    real, done = PgBackRest("s"), archive.outlast
+    monkeypatch.setattr(real, "info", archive.info)
+    monkeypatch.setattr(real, "must", archive.must)
+
+    def run(*arguments):
+        code = next(answers, 0)
+        return subprocess.CompletedProcess(arguments, code, "", "[050]: unable to acquire lock") if code else done(*arguments)
+
+    monkeypatch.setattr(real, "run", run)
+    for it in (1, 2):
+        archive.backups.append(Backup(it, "diff", "diff", 1, 1, 1, False, "", ""))
+    ensure.ensure(TOLD, real)
+    assert len(capsys.readouterr().out.splitlines()) == 2
 
 
 def test_an_archive_that_gets_nothing_is_red():

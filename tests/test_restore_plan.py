@@ -1,5 +1,6 @@
 """Which backup a restore begins with, on which timeline, and what an interrupted restore goes on from."""
 
+import dataclasses
 import functools
 import io
 import json
@@ -282,15 +283,39 @@ def test_wal_that_the_archive_does_not_take_goes_only_when_that_is_meant(tmp_pat
     restore.settle(None, full, abandon=True)
 
 
-@pytest.mark.parametrize(("code", "answer"), [(0, 0), (1, 1), (49, 255), (103, 255), (-9, 255)])
-def test_an_archive_that_does_not_answer_is_not_taken_for_its_end(tmp_path, code, answer):
+# As pgBackRest 2.55 says it when one of two repositories has no such file, and the other does not answer.
+SILENT = "P00   WARN: repo1: [HostConnectError] unable to load info file '/archive/it/archive.info'"
+
+
+@pytest.mark.parametrize(
+    ("code", "answer", "said"), [(0, 0, ""), (0, 0, SILENT), (1, 1, ""), (1, 255, SILENT), (49, 255, ""), (103, 255, ""), (-9, 255, "")]
+)
+def test_an_archive_that_does_not_answer_is_not_taken_for_its_end(tmp_path, code, answer, said):
     """PostgreSQL ends its recovery, and promotes, at whatever a restore_command answers up to 125."""
     program = tmp_path / "pgbackrest"
-    program.write_text(f"#!/bin/sh\necho $* > {tmp_path}/asked\n{'kill -9 $$' if code < 0 else f'exit {code}'}\n")
+    program.write_text(f'#!/bin/sh\necho $* > {tmp_path}/asked\necho "{said}"\n{"kill -9 $$" if code < 0 else f"exit {code}"}\n')
     program.chmod(0o755)
     command = restore.asking({"stanza": "it", "config": ""}).replace("%f", "00000002.history").replace("%p", "pg_wal/RECOVERYHISTORY")
-    assert subprocess.run(["sh", "-c", command], check=False, env={"PATH": f"{tmp_path}:/usr/bin:/bin"}).returncode == answer
+    done = subprocess.run(["sh", "-c", command], check=False, env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True)
+    assert done.returncode == answer and said in done.stderr
     assert (tmp_path / "asked").read_text() == "--stanza=it archive-get 00000002.history pg_wal/RECOVERYHISTORY\n"
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_a_repository_that_cannot_be_read_is_told_before_and_not_asked(tmp_path, monkeypatch, silent):
+    """What it has more of will be missing; when it answers again, that is another goal."""
+    states = [Repository(1, plan.OTHER if silent else 0, "HostConnectError: unable to connect" if silent else ""), Repository(2, 0, "")]
+    found = [it for number in ((2,) if silent else (1, 2)) for it in [dataclasses.replace(ALL[-1], repository=number)]]
+    monkeypatch.setattr(plan, "look", lambda _: Info(states, found, False, {1: "17-1", 2: "17-1"}))
+    monkeypatch.setattr(plan, "Archive", lambda *_: Archive())
+    monkeypatch.setattr(plan, "room", lambda *_: True)
+    told = type("Told", (), {"name": "a", "stanza": "s"})()
+    made = plan.plan(told, plan.Request(latest=True), NOW)
+    assert made["repository"] == (2 if silent else 1)
+    assert made["goal"] == "the latest point of the archive" + (", as far as repository 2 has it" if silent else "")
+    said = [it for it in made["says"] if it.startswith("Repository 1 is not asked, whatever it has more of")]
+    assert len(said) == silent and all("the storage cannot be reached" in it for it in said)
+    assert (" --repo=2 archive-get " in restore.asking(made)) == silent
 
 
 def test_the_private_server_asks_the_archive_so(tmp_path, monkeypatch):
@@ -314,4 +339,4 @@ FATAL:  could not restore file "000000010000000000000004" from archive: child pr
     with pytest.raises(BackupError, match="nothing was promoted: the storage cannot be reached"):
         restore.recover(note, data)
     options = (tmp_path / "options").read_text()
-    assert '-c restore_command=\'pgbackrest --stanza=it --config=/other.conf archive-get %f "%p"; code=$?; ' in options
+    assert '-c restore_command=\'said=$(pgbackrest --stanza=it --config=/other.conf archive-get %f "%p" 2>&1); code=$?; ' in options

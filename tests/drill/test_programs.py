@@ -162,6 +162,16 @@ def test_observers_of_an_interrupted_drill_make_room(tmp_path, systemd):
     assert any("observer-db-1.jsonl" in word for word in begun(systemd))
 
 
+@pytest.mark.parametrize("state", ["active", "inactive"])
+def test_a_host_that_its_watchdog_has_reset_is_observed_again(tmp_path, systemd, monkeypatch, state):
+    """And one that was not is observed without a hole."""
+    units = importlib.import_module("units")
+    known = units.run
+    monkeypatch.setattr(units, "run", lambda *words, check=True: f"{state}\n" if "is-active" in words else known(*words, check=check))
+    importlib.import_module("observers").observe(str(tmp_path / "crash/02/observer-db-1.jsonl"), again=True)
+    assert len(systemd) == (0 if state == "active" else 3), systemd
+
+
 def test_clients_of_an_interrupted_drill_make_room(tmp_path, systemd, monkeypatch):
     clients = importlib.import_module("clients")
     monkeypatch.setattr(clients, "settings", lambda: {"nodes": {}})

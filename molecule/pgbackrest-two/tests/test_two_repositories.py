@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "pgbackrest/tests"))
+sys.path.insert(0, str(Path(__file__).parents[3] / "roles/pgbackrest/files/backup"))
+from restore import asking
 from test_pgbackrest import TOOL, info, leads, machine, run, sql, with_settings
 
 FOLDER = "/srv/backups/pgbackrest"
@@ -53,7 +55,14 @@ def test_while_one_repository_is_away_the_other_has_all_and_is_restored_from(lea
     assert sql(leader, f"SELECT last_archived_wal >= '{name}' FROM pg_stat_archiver") == "f", "it has to arrive in both"
     # As when all data is lost; the one that is away says nothing, the other is taken.
     done = run(leader, f"""echo '{{"latest": true}}' | {TOOL} restore-plan""")
-    assert done.rc == 0 and json.loads(done.stdout)["repository"] == 2, done.stdout + done.stderr
+    assert done.rc == 0, done.stdout + done.stderr
+    made = json.loads(done.stdout)
+    assert made["repository"] == 2 and made["goal"].endswith(", as far as repository 2 has it")
+    assert any(it.startswith("Repository 1 is not asked") and "the storage cannot be reached" in it for it in made["says"]), made["says"]
+    # One that was begun while both answered does not take the end of the other for the end of all.
+    get = asking({"stanza": "scenario", "config": ""}).replace("%f", "000000010000000F00000000").replace("%p", "pg_wal/none")
+    done = run(leader, f"cd /tmp && {get}")
+    assert done.rc == 255 and "WARN: repo1" in done.stderr, done.stdout + done.stderr
     seen = json.loads(run(leader, f"{TOOL} status").stdout)["repositories"]
     assert "the storage cannot be reached" in seen[0]["message"] and seen[0]["newest"] == {} and "full" in seen[1]["newest"]
     # A backup is due in both: one is taken, one is said.

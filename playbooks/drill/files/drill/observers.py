@@ -125,8 +125,10 @@ def record_etcd(file: str, key: str, endpoints: str) -> None:
     record(key_, file)
 
 
-def observe(file: str, key: str = "", endpoints: str = "", client: str = "", user: str = "") -> None:
-    """Start observing, and let the client in; on a node that has been away, go on in the same file."""
+def observe(file: str, key: str = "", endpoints: str = "", client: str = "", user: str = "", again: bool = False) -> None:
+    """Start observing, and let the client in. `again`: on a node that may have been away, go on in the same file."""
+    if again and units.runs(UNIT):
+        return
     # One that an interrupted drill left writes into another cycle's record.
     units.stop(UNIT)
     if client:

@@ -34,6 +34,11 @@ def start(unit: str, verb: str, words: dict, user: str = "root") -> None:
     )
 
 
+def runs(unit: str) -> bool:
+    """Whether it does now."""
+    return run("systemctl", "is-active", unit, check=False).strip() == "active"
+
+
 def stop(unit: str) -> None:
     """End it and wait; not to run is fine."""
     run("systemctl", "stop", unit, check=False)

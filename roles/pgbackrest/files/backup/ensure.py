@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Any
 
@@ -43,27 +44,34 @@ def ensure(settings: Settings, pgbackrest: PgBackRest) -> None:
         pgbackrest.patiently("stanza-create")
         print("the stanza was created")
     pgbackrest.must(CHECK, "check")
+    note = marker.read()
     for repository in settings.repositories:
-        if not pgbackrest.info().of(repository) and first(pgbackrest, repository):
-            print(f"repository {repository}: took the first full backup")
-        note = marker.read()
-        # What follows a restore needs a beginning of its own: an older backup may belong to a branch that was left.
-        if note and not any(
-            it.kind == "full" and it.started >= note["at"] and on_its_branch(it, note) for it in pgbackrest.info().of(repository)
-        ):
-            taking.take(pgbackrest, repository, "full")
-            print(f"repository {repository}: took a full backup after the restore")
+        if take(pgbackrest, repository, note):
+            print(f"repository {repository}: took {'a full backup after the restore' if note else 'the first full backup'}")
 
 
-def first(pgbackrest: PgBackRest, repository: int) -> bool:
-    """The repository has a full backup; whether this took it, and not the schedule's unit, which held the lock."""
-    done = pgbackrest.outlast(*taking.arguments(repository, "full"), enough=lambda: bool(pgbackrest.info().of(repository)))
-    if done.returncode == LOCKED and pgbackrest.info().of(repository):
+def take(pgbackrest: PgBackRest, repository: int, note: dict[str, Any] | None) -> bool:
+    """The repository has the backup that it needs; whether this took it, and nobody had or was just about to."""
+
+    def enough() -> bool:
+        return covers(pgbackrest.info().of(repository), note)
+
+    if enough():
+        return False
+    # The schedule's unit may be at it, or this command of a run that lost its connection: however long that takes, it is waited for.
+    done = pgbackrest.outlast(*taking.arguments(repository, "full"), enough=enough, attempts=math.inf)
+    if done.returncode == LOCKED:
         return False
     taking.judge(pgbackrest, repository, done)
     return True
 
 
-def on_its_branch(backup: Backup, note: dict[str, Any]) -> bool:
-    """Not one that was begun between the plan of the restore and the end of the old cluster."""
-    return int(backup.archive_start[:8], 16) >= note.get("new_timeline", 0)
+def covers(backups: list[Backup], note: dict[str, Any] | None) -> bool:
+    """There is a complete backup, and after a restore one of its own: an older one may belong to a branch that was left.
+
+    Nor does one count that was begun between the plan of the restore and the end of the old cluster.
+    """
+    if not note:
+        return bool(backups)
+    fulls = [it for it in backups if it.kind == "full" and it.started >= note["at"]]
+    return any(int(it.archive_start[:8], 16) >= note.get("new_timeline", 0) for it in fulls)

@@ -70,7 +70,7 @@ def position(lsn: str) -> int:
 
 
 def look(source: PgBackRest) -> Info:
-    """The repositories that answer; at least one must."""
+    """What the repositories hold; at least one must answer."""
     done = source.run(PATIENCE, *INFO)
     if done.returncode != 0:
         raise BackupError(f"the repositories cannot be read: {meaning(done.stdout + done.stderr)}")
@@ -213,6 +213,9 @@ def plan(settings: Settings, request: Request, now: float) -> dict[str, Any]:
     else:
         raise BackupError("; ".join(dict.fromkeys(reasons)))
     keep = room(settings, backup.size)
+    # It is another goal when they answer again, which begins anew where this one was interrupted.
+    silent = [it for it in info.repositories if it.code == OTHER]
+    goal = request.goal + (f", as far as repository {repository.key} has it" if silent else "")
     return {
         "id": f"{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}",
         "at": int(now),
@@ -220,17 +223,19 @@ def plan(settings: Settings, request: Request, now: float) -> dict[str, Any]:
         "stanza": source.stanza,
         "config": request.config,
         "repository": repository.key,
+        "alone": bool(silent),
         "label": backup.label,
         "size": backup.size,
         "timeline": timeline,
         "newest": request.latest and not request.timeline,
         "arguments": request.arguments,
         "keep": keep,
-        "goal": request.goal,
+        "goal": goal,
         "says": [
-            f"Goal: {request.goal}, from backup {backup.label} of {stamp(backup.stopped)} (repository {repository.key},"
+            f"Goal: {goal}, from backup {backup.label} of {stamp(backup.stopped)} (repository {repository.key},"
             f" stanza {source.stanza}), along timeline {'of the backup' if timeline == 'current' else timeline}.",
             lost(request, backup, now),
+            *(f"Repository {it.key} is not asked, whatever it has more of: it cannot be read, {meaning(it.message)}." for it in silent),
             f"The old data of {settings.name} is {'kept aside' if keep else 'overwritten: there is no room to keep it'}.",
         ],
     }

@@ -115,12 +115,13 @@ class PgBackRest:
             raise BackupError(f"pgbackrest {' '.join(arguments)} failed: {meaning(done.stdout + done.stderr)}")
         return done.stdout
 
-    def outlast(self, *arguments: str, enough: Callable[[], bool] = lambda: False) -> subprocess.CompletedProcess[str]:
+    def outlast(
+        self, *arguments: str, enough: Callable[[], bool] = lambda: False, attempts: float = ATTEMPTS
+    ) -> subprocess.CompletedProcess[str]:
         """As `run`, but waits while another command holds the lock, unless `enough` says that it has done what was wanted."""
-        for _ in range(ATTEMPTS):
-            done = self.run(*arguments)
-            if done.returncode != LOCKED:
-                break
+        made = 1
+        while (done := self.run(*arguments)).returncode == LOCKED and made < attempts:
+            made += 1
             time.sleep(5)
             if enough():
                 break

@@ -234,9 +234,14 @@ def recover(note: dict[str, Any], data: Path) -> dict[str, Any]:
 
 
 def asking(note: dict[str, Any]) -> str:
-    """The restore_command. To PostgreSQL any failure up to 125 is the end of the archive, and it promotes; to pgBackRest only 1 is that."""
-    get = " ".join([*PgBackRest(note["stanza"], note["config"]).base, "archive-get", "%f", '"%p"'])
-    return f"{get}; code=$?; test $code -le 1 || exit 255; exit $code"
+    """The restore_command. To PostgreSQL any failure up to 125 is the end of the archive, and it promotes; to pgBackRest only 1 is that.
+
+    Of several repositories one that has no more decides for pgBackRest, though another does not answer, of which it only warns.
+    """
+    alone = [f"--repo={note['repository']}"] if note.get("alone") else []
+    get = " ".join([*PgBackRest(note["stanza"], note["config"]).base, *alone, "archive-get", "%f", '"%p"'])
+    judge = 'test $code -le 1 || exit 255; case "$code $said" in "1 "*"WARN: repo"*) exit 255;; esac; exit $code'
+    return f'said=$({get} 2>&1); code=$?; test -z "$said" || echo "$said" >&2; {judge}'
 
 
 def ask(bins: Path, statements: str) -> str:
