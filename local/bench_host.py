@@ -200,6 +200,12 @@ def floor(processes: str) -> dict:
     return {"seconds": seconds}
 
 
+def settle() -> dict:
+    """What was written so far is on the disk, so that one minute begins as another."""
+    sql("CHECKPOINT")
+    return {}
+
+
 def full_speed(seconds: str) -> dict:
     """pgbench as fast as it goes, and what of its WAL is archived meanwhile."""
     postgres("pgbench", "--initialize", "--quiet", "--scale=20", "postgres")
@@ -233,18 +239,20 @@ def latency(seconds: str, per_second: str) -> dict:
 
 
 def commits(began: str, ended: str) -> dict:
-    """The 99th percentile of what a commit took that ended in this time."""
-    took = [it for file in LOG.parent.glob(f"{LOG.name}.*") for it in logged(file.read_text().splitlines(), float(began), float(ended))]
-    return {"commits": len(took), "p99": quantile(took, 0.99)}
+    """The 99th percentiles of what a commit took that ended in this time: by itself, and since it was due."""
+    logs = LOG.parent.glob(f"{LOG.name}.*")
+    took = [it for file in logs for it in logged(file.read_text().splitlines(), float(began), float(ended))]
+    return {"commits": len(took), "itself": quantile([it[0] for it in took], 0.99), "due": quantile([it[1] for it in took], 0.99)}
 
 
-def logged(lines: Iterable[str], began: float, ended: float) -> list[float]:
-    """How long the transactions of the second script took that ended in this time.
+def logged(lines: Iterable[str], began: float, ended: float) -> list[tuple[float, float]]:
+    """How long the transactions of the second script took that ended in this time: by themselves, and since they were due.
 
-    A line of pgbench's log: client, number, microseconds since it was due, script, seconds and microseconds of its end, and more.
+    A line of pgbench's log at a rate: client, number, microseconds since it was due, script, seconds and microseconds of its end, and those
+    of the first that it waited for its session, busy with another transaction.
     """
-    fields = (line.split() for line in lines)
-    return [int(it[2]) / 1e6 for it in fields if it[3] == "1" and began <= int(it[4]) + int(it[5]) / 1e6 <= ended]
+    fields = ([int(it) for it in line.split()] for line in lines)
+    return [((it[2] - it[6]) / 1e6, it[2] / 1e6) for it in fields if it[3] == 1 and began <= it[4] + it[5] / 1e6 <= ended]
 
 
 def quantile(values: list[float], share: float) -> float:
@@ -273,7 +281,7 @@ def processors() -> int:
 
 
 MEASURES: dict[str, Callable[..., dict]] = {
-    it.__name__: it for it in (fill, backup, restore, pack, floor, full_speed, latency, commits, scheduled)
+    it.__name__: it for it in (fill, backup, restore, pack, floor, settle, full_speed, latency, commits, scheduled)
 }
 
 if __name__ == "__main__":

@@ -11,9 +11,9 @@ MIB = 2**20
 # As pgbench --log --rate with two scripts writes it: client, number, microseconds, script, end, its microseconds, lag.
 LOG = """\
 0 1 4000 0 1000 500000 12
-1 1 9000 1 1000 600000 12
-0 2 2000 1 1001 250000 12
-1 2 7000 1 1002 0 12
+1 1 9000 1 1000 600000 1000
+0 2 2000 1 1001 250000 500
+1 2 7000 1 1002 0 0
 """
 SUMMARY = """\
 number of transactions actually processed: 54012
@@ -33,8 +33,8 @@ def test_a_quantile_is_the_smallest_value_that_the_share_does_not_exceed():
 
 
 def test_only_commits_of_that_time_are_counted():
-    assert bench_host.logged(LOG.splitlines(), 0, 2000) == [0.009, 0.002, 0.007]
-    assert bench_host.logged(LOG.splitlines(), 1000.7, 1001.5) == [0.002]
+    assert bench_host.logged(LOG.splitlines(), 0, 2000) == [(0.008, 0.009), (0.0015, 0.002), (0.007, 0.007)]
+    assert bench_host.logged(LOG.splitlines(), 1000.7, 1001.5) == [(0.0015, 0.002)]
 
 
 def test_the_rate_is_the_one_of_the_summary():
@@ -79,7 +79,7 @@ def test_what_is_never_archived_ends_the_measure(monkeypatch):
 
 def test_figures_have_their_units():
     assert bench_backup.speed(4.0, 2048 * MIB) == "4.0 s, 512 MiB/s"
-    assert bench_backup.milliseconds({"p99": 0.0123, "commits": 6000}) == "12.3 ms of 6000 commits"
+    assert bench_backup.milliseconds([0.0123, 0.0071, 0.02]) == "12.3 ms (7.1 to 20.0)"
     assert bench_backup.peak({"memory": 60 * MIB}).endswith("at most 60 MiB")
 
 
