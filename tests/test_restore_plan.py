@@ -303,7 +303,7 @@ def test_an_archive_that_does_not_answer_is_not_taken_for_its_end(tmp_path, code
 
 @pytest.mark.parametrize("silent", [False, True])
 def test_a_repository_that_cannot_be_read_is_told_before_and_not_asked(tmp_path, monkeypatch, silent):
-    """What it has more of will be missing; when it answers again, that is another goal."""
+    """What it has more of will be missing."""
     states = [Repository(1, plan.OTHER if silent else 0, "HostConnectError: unable to connect" if silent else ""), Repository(2, 0, "")]
     found = [it for number in ((2,) if silent else (1, 2)) for it in [dataclasses.replace(ALL[-1], repository=number)]]
     monkeypatch.setattr(plan, "look", lambda _: Info(states, found, False, {1: "17-1", 2: "17-1"}))
@@ -312,10 +312,11 @@ def test_a_repository_that_cannot_be_read_is_told_before_and_not_asked(tmp_path,
     told = type("Told", (), {"name": "a", "stanza": "s"})()
     made = plan.plan(told, plan.Request(latest=True), NOW)
     assert made["repository"] == (2 if silent else 1)
-    assert made["goal"] == "the latest point of the archive" + (", as far as repository 2 has it" if silent else "")
-    said = [it for it in made["says"] if it.startswith("Repository 1 is not asked, whatever it has more of")]
-    assert len(said) == silent and all("the storage cannot be reached" in it for it in said)
+    assert len(made["warns"]) == silent and all("the storage cannot be reached" in it for it in made["warns"])
     assert (" --repo=2 archive-get " in restore.asking(made)) == silent
+    # Run again, it goes on without one that is away by now, and with one that is back.
+    begun = made | {"stage": "restoring", "kept": "", "host": "a"}
+    assert marker.merge(begun, made | {"alone": not silent}) == begun | {"alone": not silent}
 
 
 def test_the_private_server_asks_the_archive_so(tmp_path, monkeypatch):

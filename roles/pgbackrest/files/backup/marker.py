@@ -36,9 +36,12 @@ def write(note: dict[str, Any], path: Path = PATH) -> None:
 
 
 def merge(old: dict[str, Any] | None, plan: dict[str, Any]) -> dict[str, Any]:
-    """The note for a plan. One that goes on stays as it is. Another one begins again, and does not take restored data for old data."""
+    """The note for a plan. One that goes on stays as it is, but for who is asked for WAL.
+
+    Another one begins again, and does not take restored data for old data.
+    """
     if old is not None and old["id"] == plan["id"]:
-        return old
+        return old | {key: plan[key] for key in ("alone", "warns") if key in plan}
     # One that leads has served since, perhaps for days: what was written is old data as any, to be archived and kept aside.
     if old is None or old["stage"] == "leading":
         return plan | {"stage": "planned", "kept": ""}

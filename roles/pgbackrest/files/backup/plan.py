@@ -213,9 +213,7 @@ def plan(settings: Settings, request: Request, now: float) -> dict[str, Any]:
     else:
         raise BackupError("; ".join(dict.fromkeys(reasons)))
     keep = room(settings, backup.size)
-    # It is another goal when they answer again, which begins anew where this one was interrupted.
     silent = [it for it in info.repositories if it.code == OTHER]
-    goal = request.goal + (f", as far as repository {repository.key} has it" if silent else "")
     return {
         "id": f"{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}",
         "at": int(now),
@@ -230,14 +228,14 @@ def plan(settings: Settings, request: Request, now: float) -> dict[str, Any]:
         "newest": request.latest and not request.timeline,
         "arguments": request.arguments,
         "keep": keep,
-        "goal": goal,
+        "goal": request.goal,
         "says": [
-            f"Goal: {goal}, from backup {backup.label} of {stamp(backup.stopped)} (repository {repository.key},"
+            f"Goal: {request.goal}, from backup {backup.label} of {stamp(backup.stopped)} (repository {repository.key},"
             f" stanza {source.stanza}), along timeline {'of the backup' if timeline == 'current' else timeline}.",
             lost(request, backup, now),
-            *(f"Repository {it.key} is not asked, whatever it has more of: it cannot be read, {meaning(it.message)}." for it in silent),
             f"The old data of {settings.name} is {'kept aside' if keep else 'overwritten: there is no room to keep it'}.",
         ],
+        "warns": [f"Repository {it.key} is not asked, whatever it has more of: it cannot be read, {meaning(it.message)}." for it in silent],
     }
 
 

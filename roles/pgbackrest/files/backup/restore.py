@@ -260,7 +260,8 @@ def why(note: dict[str, Any], log: str) -> str:
     last = re.findall(r"last completed transaction was at log time (.+)", log)
     if "from archive: child process exited with exit code 255" in log:
         said = meaning(log[log.rfind("restored log file") + 1 :])
-        return f"the archive stopped answering, and nothing was promoted: {said}. The same command goes on when it answers again"
+        again = "The same command goes on when it answers again, or, with the target in it, without a repository that is away"
+        return f"the archive stopped answering, and nothing was promoted: {said}. {again}"
     known = f"; the last commit in it is of {last[-1]}" if last else ""
     if "recovery ended before configured recovery target was reached" in log:
         again = "Run this again with another target: -e restore_latest=true takes all that is there"
