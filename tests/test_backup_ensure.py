@@ -12,7 +12,6 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "roles/pgbackrest/files/backup"))
 import ensure
-import repository
 import server
 import status
 from repository import LOCKED, NO_BACKUP, Backup, BackupError, Info, PgBackRest, Repository
@@ -43,7 +42,7 @@ class Late:
         assert arguments == ("stanza-create",)
         self.stanza = True
 
-    def outlast(self, *arguments, enough=None, attempts=None):
+    def run(self, *arguments):
         repository = int(arguments[0].removeprefix("--repo="))
         self.backups.append(Backup(repository, "label", "full", 1, 1, 1, False, SEGMENT, SEGMENT))
         said = "P00   INFO: new backup label = label\nP00   INFO: backup command end: completed successfully (5787ms)\n"
@@ -55,6 +54,7 @@ def _a_leader_without_a_restore(monkeypatch, tmp_path):
     monkeypatch.setattr(ensure.taking, "KEPT", tmp_path / "kept.json")
     monkeypatch.setattr(ensure.server, "leads", lambda _: True)
     monkeypatch.setattr(ensure.marker, "read", lambda: None)
+    monkeypatch.setattr(ensure, "PAUSE", 0)
 
 
 def test_a_deploy_outlasts_an_archiver_that_met_the_lock_of_stanza_create(capsys):
@@ -98,42 +98,45 @@ def test_one_repository_that_is_away_hides_nothing_of_the_other(monkeypatch, cap
     assert (away["newest"], list(there["newest"])) == ({}, ["full"]) and "the storage cannot be reached" in away["message"]
 
 
-def test_the_first_backup_may_be_the_schedules(capsys):
-    """Its unit fired between stanza-create and ensure's own look at the lock."""
+class Busy(Late):
+    """The schedule's unit holds the lock for so many looks; its backup, of this kind, is in the list so many later."""
 
-    class Busy(Late):
-        def outlast(self, *arguments, enough=None, attempts=None):
-            assert not enough()
-            super().outlast(*arguments)
-            assert enough()
+    def __init__(self, held, later, kind="full"):
+        super().__init__(0)
+        self.stanza, self.held, self.later, self.kind, self.tried = True, held, later, kind, []
+
+    def info(self, *_):
+        found = super().info()
+        if not self.tried:
+            return found
+        self.held -= 1
+        if self.held + self.later < 0 and not self.backups:
+            self.backups.extend(Backup(it, "other", self.kind, 1, 1, 1, False, SEGMENT, SEGMENT) for it in (1, 2))
+        return dataclasses.replace(super().info(), running=self.held >= 0)
+
+    def run(self, *arguments):
+        self.tried.append(arguments)
+        if self.held >= 0:
             return subprocess.CompletedProcess(arguments, LOCKED, "", "[050]: unable to acquire lock")
+        return super().run(*arguments)
 
-    archive = Busy(0)
+
+@pytest.mark.parametrize(("held", "later"), [(1, 0), (1, 1), (1000, 1)])
+def test_the_first_backup_may_be_the_schedules(capsys, held, later):
+    """Its unit fired between stanza-create and ensure's own look at the lock. It lets go of the lock before its backup is in the list."""
+    archive = Busy(held, later)
     ensure.ensure(TOLD, archive)
-    assert capsys.readouterr().out.splitlines() == ["the stanza was created"]
-    assert len(archive.backups) == len(TOLD.repositories)
+    assert capsys.readouterr().out == "" and len(archive.tried) == 1
+    assert [it.label for it in archive.backups] == ["other"] * 2
 
 
-@pytest.mark.parametrize("held", [2, 500])
-def test_a_deploy_waits_for_a_backup_that_runs_however_long_it_takes(monkeypatch, capsys, held):
-    """After a restore the schedule's may be a differential one, which does not count; or a full one of a run that lost its connection."""
-    archive, answers = Late(0), iter([LOCKED] * held)
-    archive.stanza = True
+@pytest.mark.parametrize("held", [1, 1000])
+def test_after_a_restore_the_schedules_differential_one_is_waited_for_and_does_not_count(monkeypatch, capsys, held):
     monkeypatch.setattr(ensure.marker, "read", lambda: {"at": 0})
-    monkeypatch.setattr(repository.time, "sleep", lambda _: None)
-    real, done = PgBackRest("s"), archive.outlast
-    monkeypatch.setattr(real, "info", archive.info)
-    monkeypatch.setattr(real, "must", archive.must)
-
-    def run(*arguments):
-        code = next(answers, 0)
-        return subprocess.CompletedProcess(arguments, code, "", "[050]: unable to acquire lock") if code else done(*arguments)
-
-    monkeypatch.setattr(real, "run", run)
-    for it in (1, 2):
-        archive.backups.append(Backup(it, "diff", "diff", 1, 1, 1, False, "", ""))
-    ensure.ensure(TOLD, real)
-    assert len(capsys.readouterr().out.splitlines()) == 2
+    archive = Busy(held, 0, "diff")
+    ensure.ensure(TOLD, archive)
+    assert len(capsys.readouterr().out.splitlines()) == 2 and len(archive.tried) == 3
+    assert [it.label for it in archive.backups if it.kind == "full"] == ["label"] * 2
 
 
 def test_an_archive_that_gets_nothing_is_red():

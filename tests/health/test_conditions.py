@@ -204,7 +204,7 @@ def test_etcd_without_a_leader(monkeypatch):
     }
     monkeypatch.setattr(sight, "run", lambda *_, **__: json.dumps([{"Endpoint": "https://127.0.0.1:2379", "Status": status}]))
     seen = sight.etcd({"certificates": "/nowhere", "etcd": "https://127.0.0.1:2379"})
-    assert (seen["leader"], seen["healthy"]) == (False, False) and "it has no leader" in seen["why"]
+    assert (seen["leader"], seen["healthy"]) == (False, False) and "it knows no leader" in seen["why"]
 
 
 def info(*stops: int, damaged: int = 0, code: int = 0, message: str = "ok") -> str:

@@ -222,7 +222,7 @@ def etcd(settings: dict[str, Any]) -> dict[str, Any]:
         "silent": [],
     }
     if not leader:
-        return seen | {"healthy": False, "why": "it has no leader, for too few of its members answer each other"}
+        return seen | {"healthy": False, "why": "it knows no leader: an election, or too few of its members answer each other"}
     try:
         # First, for an alarm makes the member unhealthy, and that alone says less.
         rows = run(*call, "alarm", "list").splitlines()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import sys
+import time
 from typing import Any
 
 import marker
@@ -15,6 +15,8 @@ from settings import Settings
 # Seconds until `check` gives up; by itself it takes 60. A segment that PostgreSQL hands over while stanza-create holds the lock costs the
 # archive-timeout of archive-push, 60 too, and is tried again after up to 60 more (PGARCH_AUTOWAKE_INTERVAL in PostgreSQL's pgarch.c).
 CHECK = "--archive-timeout=180"
+# Seconds between two looks at somebody else's backup.
+PAUSE = 10
 
 
 def guard(settings: Settings, pgbackrest: PgBackRest) -> None:
@@ -52,16 +54,18 @@ def ensure(settings: Settings, pgbackrest: PgBackRest) -> None:
 
 def take(pgbackrest: PgBackRest, repository: int, note: dict[str, Any] | None) -> bool:
     """The repository has the backup that it needs; whether this took it, and nobody had or was just about to."""
-
-    def enough() -> bool:
-        return covers(pgbackrest.info().of(repository), note)
-
-    if enough():
+    if covers(pgbackrest.info().of(repository), note):
         return False
-    # The schedule's unit may be at it, or this command of a run that lost its connection: however long that takes, it is waited for.
-    done = pgbackrest.outlast(*taking.arguments(repository, "full"), enough=enough, attempts=math.inf)
-    if done.returncode == LOCKED:
-        return False
+    while (done := pgbackrest.run(*taking.arguments(repository, "full"))).returncode == LOCKED:
+        # The schedule's unit is at it, or this command of a run that lost its connection: however long that takes, it is waited for.
+        quiet = 0
+        # pgBackRest lets go of its lock before the backup is in the list: one look may see neither.
+        while quiet < 2:
+            time.sleep(PAUSE)
+            info = pgbackrest.info()
+            if covers(info.of(repository), note):
+                return False
+            quiet = 0 if info.running else quiet + 1
     taking.judge(pgbackrest, repository, done)
     return True
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from meaning import meaning
@@ -115,16 +114,13 @@ class PgBackRest:
             raise BackupError(f"pgbackrest {' '.join(arguments)} failed: {meaning(done.stdout + done.stderr)}")
         return done.stdout
 
-    def outlast(
-        self, *arguments: str, enough: Callable[[], bool] = lambda: False, attempts: float = ATTEMPTS
-    ) -> subprocess.CompletedProcess[str]:
-        """As `run`, but waits while another command holds the lock, unless `enough` says that it has done what was wanted."""
-        made = 1
-        while (done := self.run(*arguments)).returncode == LOCKED and made < attempts:
-            made += 1
-            time.sleep(5)
-            if enough():
+    def outlast(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """As `run`, but waits while another command holds the lock."""
+        for _ in range(ATTEMPTS):
+            done = self.run(*arguments)
+            if done.returncode != LOCKED:
                 break
+            time.sleep(5)
         return done
 
     def patiently(self, *arguments: str) -> None:

@@ -34,7 +34,10 @@ def due(settings: Settings, backups: list[Backup], rank: int, now: float) -> str
 def take(settings: Settings, pgbackrest: PgBackRest, repository: int, rank: int) -> str:
     """Take the backup that is due, if any; answers a sentence. What is wrong with the newest one is said while it is the newest."""
     failure, locked, quiet = "", False, 0
-    for attempt in range(ATTEMPTS):
+    for attempt in range(ATTEMPTS + 1):
+        # One more look, where the last one saw the lock gone for the first time.
+        if attempt == ATTEMPTS and quiet != 1:
+            break
         info = pgbackrest.info(PATIENCE, f"--repo={repository}")
         kind = due(settings, info.of(repository), rank, time.time())
         if kind is None:
@@ -44,7 +47,6 @@ def take(settings: Settings, pgbackrest: PgBackRest, repository: int, rank: int)
         # pgBackRest lets go of its lock before the backup is in the list: one look may see neither. The first in the order follows nobody.
         quiet = 0 if info.running else quiet + 1
         if quiet > 1 or (quiet == 1 and rank == 0 and attempt == 0):
-            quiet = 0
             done = pgbackrest.run(*taking.arguments(repository, kind))
             if taking.complete(done):
                 taking.judge(pgbackrest, repository, done)
@@ -53,6 +55,7 @@ def take(settings: Settings, pgbackrest: PgBackRest, repository: int, rank: int)
             failure = meaning(done.stdout + done.stderr)
             # `info` sees the locks of this host alone; those of two others, of which one backs up the other, only who is refused by them.
             locked = done.returncode == LOCKED or "[LockAcquireError]" in done.stdout + done.stderr
+            quiet = 0 if locked else quiet
         # The longer, the later in the order: so the next attempts do not meet again.
         time.sleep((rank + 1) * settings.stagger_seconds * (attempt + 1))
     if info.running or locked or not failure:
