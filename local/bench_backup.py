@@ -135,7 +135,8 @@ def _restore(standby: Host, processors: int) -> None:
 def _noticed(leader: Host, standby: Host, rate: int) -> None:
     rounds = [_round(leader, standby, rate) for _ in range(_ROUNDS)]
     _say(f"under pgbench at {rate} transactions/s, the half of that, one minute without and one with a backup, so many times", str(_ROUNDS))
-    for what, key in (("p99 of a commit", "itself"), ("p99 of a commit since it was due, its session's other transactions included", "due")):
+    kinds = {"itself": "p99 of a commit", "due": "p99 of a commit since it was due, its session's other transactions included"}
+    for key, what in kinds.items():
         without, during = ([it[kind][key] for it in rounds] for kind in ("without", "during"))
         _say(what, milliseconds(without))
         times = f"{median(during) / median(without):.2f} times as long"

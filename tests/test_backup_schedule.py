@@ -15,7 +15,7 @@ VALUES = {"stanza": "s", "name": "a", "members": {}, "data_directory": "", "port
 TOLD = Settings(**VALUES, full_hours=168, differential_hours=24, grace_hours=0.5, stagger_seconds=5, minimum_free_mb=1)
 REFUSED = subprocess.CompletedProcess((), LOCKED, "", "ERROR: [050]: [LockAcquireError] unable to acquire lock")
 FAILED = subprocess.CompletedProcess((), 39, "", "ERROR: [039]: HTTP request failed with 507")
-TAKEN = subprocess.CompletedProcess((), 0, "P00   INFO: new backup label = label\nP00   INFO: backup command end: completed successfully", "")
+TAKEN = subprocess.CompletedProcess((), 0, "new backup label = label\nbackup command end: completed successfully", "")
 
 
 class Node:
