@@ -61,7 +61,9 @@ def test_while_one_repository_is_away_the_other_has_all_and_is_restored_from(lea
     (said,) = made["warns"]
     assert said.startswith("Repository 1 is not asked") and "the storage cannot be reached" in said
     # One that was begun while both answered does not take the end of the other for the end of all.
-    get = asking({"stanza": "scenario", "config": ""}).replace("%f", "000000010000000F00000000").replace("%p", "/tmp/none")
+    # With less patience: 18 times a minute is what it has by default.
+    get = asking({"stanza": "scenario", "config": ""}).replace("archive-get", "--io-timeout=2 archive-get")
+    get = get.replace("%f", "000000010000000F00000000").replace("%p", "/tmp/none")
     done = run(leader, get)
     assert done.rc == 255 and "WARN: repo1" in done.stderr, done.stdout + done.stderr
     seen = json.loads(run(leader, f"{TOOL} status").stdout)["repositories"]
