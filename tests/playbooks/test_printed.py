@@ -64,6 +64,7 @@ def test_a_job_that_a_person_asks_for_has_the_bounds_of_the_schedules():
     job = Templar(loader(), variables=asked).template(asked["cluster_bounded_job"])
     assert job == Templar(loader(), variables=own).template(own["__pgbackrest_bounded"])
     assert [it.removeprefix("--property=") for it in job if it.startswith("--property=")] == own["__pgbackrest_bounds"]
+    assert job[:3] == ["systemd-run", "--wait", "--pipe"] and job[-2:] == ["python3", "/usr/local/lib/elephant/backup"]
 
 
 @pytest.mark.parametrize(("playbook", "command"), [("run", "take"), ("verify", "rehearse")])

@@ -75,9 +75,8 @@ def look(source: PgBackRest) -> Info:
     if done.returncode != 0:
         raise BackupError(f"the repositories cannot be read: {meaning(done.stdout + done.stderr)}")
     info = parse(done.stdout)
-    silent = [it for it in info.repositories if it.code == OTHER]
-    if silent and len(silent) == len(info.repositories):
-        raise BackupError("; ".join(f"repository {it.key} cannot be read: {meaning(it.message)}" for it in silent))
+    if info.silent and len(info.silent) == len(info.repositories):
+        raise BackupError("; ".join(f"repository {it.key} cannot be read: {meaning(it.message)}" for it in info.silent))
     return info
 
 
@@ -213,7 +212,6 @@ def plan(settings: Settings, request: Request, now: float) -> dict[str, Any]:
     else:
         raise BackupError("; ".join(dict.fromkeys(reasons)))
     keep = room(settings, backup.size)
-    silent = [it for it in info.repositories if it.code == OTHER]
     return {
         "id": f"{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}",
         "at": int(now),
@@ -221,7 +219,7 @@ def plan(settings: Settings, request: Request, now: float) -> dict[str, Any]:
         "stanza": source.stanza,
         "config": request.config,
         "repository": repository.key,
-        "alone": bool(silent),
+        "alone": bool(info.silent),
         "label": backup.label,
         "size": backup.size,
         "timeline": timeline,
@@ -235,7 +233,9 @@ def plan(settings: Settings, request: Request, now: float) -> dict[str, Any]:
             lost(request, backup, now),
             f"The old data of {settings.name} is {'kept aside' if keep else 'overwritten: there is no room to keep it'}.",
         ],
-        "warns": [f"Repository {it.key} is not asked, whatever it has more of: it cannot be read, {meaning(it.message)}." for it in silent],
+        "warns": [
+            f"Repository {it.key} is not asked, whatever it has more of: it cannot be read, {meaning(it.message)}." for it in info.silent
+        ],
     }
 
 

@@ -64,6 +64,11 @@ class Info:
         """Backups of one repository, oldest first."""
         return sorted((it for it in self.backups if it.repository == repository), key=lambda it: it.stopped)
 
+    @property
+    def silent(self) -> list[Repository]:
+        """Repositories that cannot be read."""
+        return [it for it in self.repositories if it.code == OTHER]
+
 
 def parse(text: str) -> Info:
     """The answer of `info --output=json` for one stanza."""
@@ -132,7 +137,6 @@ class PgBackRest:
     def info(self, *options: str) -> Info:
         """What the repositories hold; a repository that does not answer is an error."""
         info = parse(self.must(*options, *INFO))
-        silent = [it for it in info.repositories if it.code == OTHER]
-        if silent:
-            raise BackupError("; ".join(f"repository {it.key} cannot be read: {meaning(it.message)}" for it in silent))
+        if info.silent:
+            raise BackupError("; ".join(f"repository {it.key} cannot be read: {meaning(it.message)}" for it in info.silent))
         return info
